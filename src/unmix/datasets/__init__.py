@@ -1,0 +1,1 @@
+"""Datasets: where sound comes from, and which clips belong to which part."""

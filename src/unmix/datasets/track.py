@@ -1,0 +1,63 @@
+"""The types that every dataset gives out: clips, their sources, and a dataset's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a dataset, without its sound.
+
+    `song` groups the clips that come from one recording: the unit of statistics and of splits.
+    """
+
+    name: str
+    song: str
+    artist: str = ""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The sound of one clip: `sources` maps a name to an array `(channels, samples)`."""
+
+    clip: Clip
+    rate: int
+    sources: Mapping[str, np.ndarray] = field(repr=False)
+
+
+class Dataset(Protocol):
+    """What a run needs of a dataset.
+
+    `fidelity` is `full` (the paper's dataset), `subset` (a part of it) or `stand-in`.
+    """
+
+    name: str
+    fidelity: str
+    source_names: tuple[str, ...]
+
+    def clips(self) -> Sequence[Clip]:
+        """Return all clips, in a fixed order."""
+        ...
+
+    def split(self, name: str) -> Mapping[str, Sequence[str]]:
+        """Return the clip names of each of `PARTS` for the named split.
+
+        Raises:
+            DatasetError: there is no such split.
+        """
+        ...
+
+    def load(self, clip_name: str, rate: int) -> Track:
+        """Return the sound of one clip, resampled to `rate` Hz."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hash over the content of every file (or over what renders it)."""
+        ...
