@@ -1,0 +1,1 @@
+"""Metrics: BSS Eval and what is derived from it."""

@@ -1,0 +1,1 @@
+"""Separators: networks, factorisations, oracles."""

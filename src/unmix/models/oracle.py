@@ -1,0 +1,92 @@
+"""Anchors for every table: the mixture itself, and masks made from the true sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unmix import masks
+from unmix.datasets.track import Track
+from unmix.errors import SpecError, one_of
+from unmix.models.separator import masked_estimates
+from unmix.stft import STFT
+
+ORACLES = ("ibm", "irm", "psm")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Settings of the separator that returns the mixture for each source: the lower anchor."""
+
+    def fit(self, tracks: Iterable[Track], stft: STFT, seed: int) -> UnchangedMixture:
+        """Return the separator; there is nothing to learn."""
+        return UnchangedMixture()
+
+
+class UnchangedMixture:
+    """Gives back what it gets."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return nothing: nothing was learnt."""
+        return {}
+
+    def separate(
+        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the mixture `(1, samples)` twice."""
+        return {"voice": mixture, "accompaniment": mixture}
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Settings of an oracle: `ibm` (binary), `irm` (ratio) or `psm` (phase-sensitive mask)."""
+
+    mask: str = "irm"
+
+    def __post_init__(self) -> None:
+        if self.mask not in ORACLES:
+            raise SpecError(one_of("oracle", self.mask, ORACLES), expected=", ".join(ORACLES))
+
+    def fit(self, tracks: Iterable[Track], stft: STFT, seed: int) -> OracleSeparator:
+        """Return the separator; there is nothing to learn."""
+        return OracleSeparator(self.mask, stft)
+
+
+class OracleSeparator:
+    """Masks the mixture with a mask of the true sources: what masking could reach at best."""
+
+    def __init__(self, mask: str, stft: STFT) -> None:
+        self.mask, self.stft = mask, stft
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return nothing: nothing was learnt."""
+        return {}
+
+    def separate(
+        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return `voice` and `accompaniment`, each `(1, samples)`.
+
+        Raises:
+            SpecError: there are no references, as for a file from outside a dataset.
+        """
+        if references is None:
+            raise SpecError(
+                f"the oracle '{self.mask}' was asked to separate a mixture without references",
+                expected="the true sources",
+                do="choose a trained system",
+            )
+        spectrum, voice, other = (
+            self.stft.forward(torch.from_numpy(sound))
+            for sound in (mixture, references["voice"], references["accompaniment"])
+        )
+        mask = {
+            "ibm": lambda: masks.ideal_binary(voice.abs(), other.abs()),
+            "irm": lambda: masks.ideal_ratio(voice.abs(), other.abs()),
+            "psm": lambda: masks.phase_sensitive(voice, spectrum),
+        }[self.mask]()
+        return masked_estimates(mask, spectrum, mixture, self.stft)

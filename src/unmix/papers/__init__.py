@@ -1,0 +1,1 @@
+"""The papers: what was published, and which specs make up each table and figure."""

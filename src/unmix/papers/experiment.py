@@ -1,0 +1,128 @@
+"""What every paper is made of: profiles, experiments, and their rows.
+
+A paper is a module of this package with `TITLE` and `experiments(setting)`, and a folder of the
+same name with its published tables as CSV. Nothing in it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from unmix.errors import SpecError, one_of
+from unmix.runs.spec import Spec
+
+PAPERS = ("parwal",)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is run.
+
+    Attributes:
+        name: `tiny`, `quick` or `full`.
+        clips: at most so many clips of (train, valid, test); None takes all.
+        effort: share of the paper's training effort (1 in `full`), for papers to scale by.
+        seeds: repetitions of each row with other seeds.
+    """
+
+    name: str
+    clips: tuple[int, int, int] | None
+    effort: float
+    seeds: int
+
+
+PROFILES = {
+    "tiny": Profile("tiny", (6, 2, 3), 0.05, 1),
+    "quick": Profile("quick", (60, 12, 24), 0.5, 1),
+    "full": Profile("full", None, 1.0, 3),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an experiment is built for: a profile, and whether real data is there."""
+
+    profile: Profile
+    real: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its key columns, and the spec that reproduces it (with seed 0)."""
+
+    keys: Mapping[str, str]
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The runs behind one published table or figure, or behind one question of ours.
+
+    Attributes:
+        name: as in `unmix run PAPER/NAME`.
+        title: one line for headings.
+        metrics: names of the scores that the table shows.
+        rows: in the published order.
+        seeds: repetitions in profile `full`; other profiles have their own number.
+    """
+
+    name: str
+    title: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    seeds: int = 1
+    keys: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(self.rows[0].keys))
+
+
+def profile(name: str) -> Profile:
+    """Return a profile by name.
+
+    Raises:
+        SpecError: there is no such profile.
+    """
+    if name not in PROFILES:
+        raise SpecError(one_of("profile", name, PROFILES), expected=", ".join(PROFILES))
+    return PROFILES[name]
+
+
+def paper(name: str) -> ModuleType:
+    """Return a paper's module.
+
+    Raises:
+        SpecError: there is no such paper.
+    """
+    if name not in PAPERS:
+        raise SpecError(one_of("paper", name, PAPERS), expected=", ".join(PAPERS))
+    return import_module(f"unmix.papers.{name}")
+
+
+def folder(name: str) -> Path:
+    """Return the folder with a paper's published tables."""
+    return Path(__file__).parent / name
+
+
+def experiments(paper_name: str, setting: Setting) -> dict[str, Experiment]:
+    """Return a paper's experiments by name."""
+    found = paper(paper_name).experiments(setting)
+    return {experiment.name: experiment for experiment in found}
+
+
+def experiment(paper_name: str, name: str, setting: Setting) -> Experiment:
+    """Return one experiment.
+
+    Raises:
+        SpecError: the paper or the experiment is unknown.
+    """
+    known = experiments(paper_name, setting)
+    if name not in known:
+        raise SpecError(
+            one_of(f"experiment of {paper_name}:", name, known), expected=", ".join(known)
+        )
+    return known[name]

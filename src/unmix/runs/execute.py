@@ -1,0 +1,276 @@
+"""Carrying out one spec: load, train or fit, separate the test part, score."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from unmix.audio import mix
+from unmix.datasets.catalogue import MODULES, chosen
+from unmix.datasets.track import Dataset, Track
+from unmix.errors import DatasetError, SpecError
+from unmix.metrics.scores import score_clip
+from unmix.models.separator import KINDS, NetworkSeparator, Separator, describe
+from unmix.runs import source
+from unmix.runs.plain import digest
+from unmix.runs.spec import Spec
+from unmix.runs.store import FORMAT, write_json, write_table
+from unmix.training import checkpoint
+from unmix.training.examples import SpectrumBank
+from unmix.training.minibatch import train
+
+Log = Callable[[dict[str, Any]], None]
+
+
+def code_modules(spec: Spec) -> list[str]:
+    """Return the modules whose source decides the scores of `spec`."""
+    separator = KINDS[describe(spec.separator)].split(":")[0]
+    return ["unmix.runs.execute", separator, MODULES[spec.dataset]]
+
+
+def key(spec: Spec, dataset: Dataset) -> str:
+    """Return the key of a run: settings, data, code, and the versions of torch and numpy."""
+    return digest(
+        {
+            "format": FORMAT,
+            "spec": spec.plain(),
+            "data": dataset.fingerprint(),
+            "clips": chosen(dataset.split(spec.split), spec.clips),
+            "code": source.fingerprint(code_modules(spec)),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        }
+    )
+
+
+def resolve_device(name: str) -> str:
+    """Return `cpu` or a CUDA device for `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        SpecError: the device is unknown or not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if name != "cpu" and (kind != "cuda" or not (number.isdigit() or name == "cuda")):
+        raise SpecError(f"unknown device '{name}'", expected="auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise SpecError(
+            f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices found)",
+            do="choose --device cpu, or install a torch build for your GPU",
+        )
+    return name
+
+
+def carry_out(
+    spec: Spec,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    identity: str,
+    device: str = "cpu",
+    log: Log = lambda row: None,
+) -> None:
+    """Carry out `spec` and write the run's files into `folder`.
+
+    On a CPU one thread does all the arithmetic, so that the result does not depend on the number
+    of cores: the same spec gives the same scores to the bit on the same machine.
+
+    Args:
+        spec: what to do.
+        dataset: where its clips are.
+        folder: the run's partial folder; a checkpoint found in it is continued.
+        identity: what checkpoints belong to (the run's key).
+        device: `cpu` or a CUDA device.
+        log: called after each epoch with a row of the history.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    try:
+        parts = chosen(dataset.split(spec.split), spec.clips)
+        separator, history = learn(spec, dataset, parts, folder, identity, device, log)
+        trained = time.perf_counter() - started
+        scores = evaluate(spec, tracks(spec, dataset, parts["test"]), separator)
+    finally:
+        torch.set_num_threads(threads)
+    write_table(folder / "scores.csv", scores)
+    if history:
+        write_table(folder / "history.csv", pd.DataFrame(history))
+    if separator.tensors():
+        checkpoint.write_tensors(
+            folder / "model.safetensors", separator.tensors(), {"spec": spec.identity()}
+        )
+    write_json(folder / "spec.json", spec.plain())
+    counts = {part: len(names) for part, names in parts.items()}
+    times = {"learning_s": trained, "wall_s": time.perf_counter() - started}
+    write_json(folder / "provenance.json", provenance(spec, dataset, device, counts, times))
+
+
+def tracks(spec: Spec, dataset: Dataset, names: Sequence[str]) -> Iterator[Track]:
+    """Yield the named clips at the transform's rate.
+
+    Raises:
+        DatasetError: there is no clip.
+    """
+    if not names:
+        raise DatasetError(
+            f"split '{spec.split}' of {spec.dataset} has a part without clips",
+            expected="at least one clip in each part",
+        )
+    for name in names:
+        yield dataset.load(name, spec.stft.rate)
+
+
+def learn(
+    spec: Spec,
+    dataset: Dataset,
+    parts: Mapping[str, Sequence[str]],
+    folder: Path | None,
+    identity: str,
+    device: str,
+    log: Log,
+) -> tuple[Separator, list[dict[str, Any]]]:
+    """Train a network or fit another separator on the training part; return it and its history."""
+    if spec.training is None:
+        learning = tracks(spec, dataset, parts["train"])
+        return spec.separator.fit(learning, spec.stft, spec.seed), []
+    frames = round(spec.training.chunk * spec.stft.rate / spec.stft.hop)
+    train_bank, valid_bank = (
+        SpectrumBank.of(
+            tracks(spec, dataset, parts[part]), spec.stft, spec.mixing.snr_db, frames, device
+        )
+        for part in ("train", "valid")
+    )
+    network = fresh_network(spec).to(device)
+    history = train(
+        network,
+        (train_bank, valid_bank),
+        spec.training,
+        frames,
+        seed=spec.seed,
+        folder=folder,
+        identity=identity,
+        log=log,
+    )
+    return around(spec, network), history
+
+
+def fresh_network(spec: Spec) -> Any:
+    """Return the spec's network with the initial weights that its seed gives."""
+    assert spec.training is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        return spec.separator.build(spec.stft.bins, spec.training.loss.outputs)
+
+
+def around(spec: Spec, network: Any) -> NetworkSeparator:
+    """Return the separator around a network of this spec."""
+    assert spec.training is not None
+    return NetworkSeparator(
+        network, spec.stft, spec.training.loss.target, spec.evaluation.mask, spec.mixing.snr_db
+    )
+
+
+def restore(spec: Spec, weights: Path) -> Separator:
+    """Rebuild the separator of a stored run.
+
+    Raises:
+        CheckpointError: the weights are damaged or belong to another spec.
+    """
+    if not weights.exists():
+        return spec.separator.fit([], spec.stft, spec.seed)  # type: ignore[no-any-return]
+    tensors = checkpoint.weights_of(weights, spec.identity())
+    if spec.training is None:
+        return spec.separator.restore(tensors, spec.stft)  # type: ignore[no-any-return]
+    network = fresh_network(spec)
+    network.load_state_dict(tensors)
+    return around(spec, network)
+
+
+def evaluate(spec: Spec, test: Iterator[Track], separator: Separator) -> pd.DataFrame:
+    """Separate and score clips: a row each, see `unmix.metrics.scores`."""
+    rows = []
+    for track in test:
+        mixture, voice, other = mix(
+            track.sources["voice"], track.sources["accompaniment"], spec.mixing.snr_db
+        )
+        references = {"voice": voice, "accompaniment": other}
+        estimates = separator.separate(mixture, references)
+        rows.append(
+            score_clip(
+                track.clip,
+                references,
+                mixture,
+                estimates,
+                spec.evaluation.source,
+                spec.evaluation.taps,
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def provenance(
+    spec: Spec,
+    dataset: Dataset,
+    device: str,
+    counts: Mapping[str, int],
+    times: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return where a run's scores come from."""
+    fidelity = dataset.fidelity
+    if spec.clips is not None and fidelity == "full":
+        fidelity = "subset"
+    on_gpu = device.startswith("cuda")
+    return {
+        "fidelity": fidelity,
+        "spec": spec.identity(),
+        "family": spec.family(),
+        "data": dataset.fingerprint(),
+        "code": source.fingerprint(code_modules(spec)),
+        "commit": _commit(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+        "repeatable": not on_gpu,
+        "clips": dict(counts),
+        **{name: round(value, 3) for name, value in times.items()},
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _processor() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return f"{name}, 1 thread of {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

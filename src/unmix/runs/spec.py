@@ -1,0 +1,115 @@
+"""The spec of a run: its complete settings as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from unmix.errors import SpecError, one_of
+from unmix.models.separator import MASKS, describe, settings_class
+from unmix.runs.plain import digest, from_plain, to_plain
+from unmix.stft import STFT
+from unmix.training.minibatch import Training
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How clips are mixed: SNR of the voice over the accompaniment in dB, over the whole clip."""
+
+    snr_db: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a run is scored.
+
+    Attributes:
+        version: of BSS Eval; this one is 3, with sources.
+        taps: length of the distortion filters.
+        source: the source whose scores are kept.
+        mask: which mask a network's outputs make at test, `soft` (Eq. 4) or `binary`.
+    """
+
+    version: str = "3-sources"
+    taps: int = 512
+    source: str = "voice"
+    mask: str = "soft"
+
+    def __post_init__(self) -> None:
+        for what, value, known in (
+            ("BSS Eval version", self.version, ("3-sources",)),
+            ("source", self.source, ("voice", "accompaniment")),
+            ("mask", self.mask, MASKS),
+        ):
+            if value not in known:
+                raise SpecError(one_of(what, value, known), expected=", ".join(known))
+        if self.taps < 1:
+            raise SpecError(f"{self.taps} taps", expected="at least 1")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides a run's scores.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: name of the split.
+        clips: at most so many clips of (train, valid, test); None takes all.
+        separator: settings of the separator, a dataclass named in `separator.KINDS`.
+        training: how a network is trained; None for separators that are not networks.
+        seed: decides initial weights, order, pairings.
+    """
+
+    dataset: str
+    split: str
+    separator: Any
+    training: Training | None = None
+    clips: tuple[int, int, int] | None = None
+    mixing: Mixing = field(default_factory=Mixing)
+    stft: STFT = field(default_factory=STFT)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        is_network = hasattr(self.separator, "build")
+        if is_network != (self.training is not None):
+            raise SpecError(
+                f"a spec with separator '{describe(self.separator)}' and "
+                f"{'no ' if self.training is None else ''}training",
+                expected="training settings for networks, and for networks only",
+            )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the spec as dictionaries, lists and scalars."""
+        data: dict[str, Any] = to_plain(self)
+        data["separator"] = {"kind": describe(self.separator), **data["separator"]}
+        return data
+
+    def with_seed(self, seed: int) -> Spec:
+        """Return the same spec with another seed."""
+        return dataclasses.replace(self, seed=seed)
+
+    def identity(self) -> str:
+        """Return a hash over all settings."""
+        return digest(self.plain())
+
+    def family(self) -> str:
+        """Return a hash over all settings but the seed: runs of one family are repetitions."""
+        data = self.plain()
+        del data["seed"]
+        return digest(data)
+
+
+def spec_from_plain(data: Any) -> Spec:
+    """Rebuild a spec from `Spec.plain`.
+
+    Raises:
+        SpecError: a setting is unknown, missing or of the wrong type.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("separator"), dict):
+        raise SpecError(f"{data!r} is no spec", expected="a dictionary with a separator")
+    settings = dict(data["separator"])
+    cls = settings_class(str(settings.pop("kind", "")))
+    separator = from_plain(cls, settings, "separator")
+    return from_plain(Spec, {**data, "separator": separator}, "spec")

@@ -1,0 +1,1 @@
+"""Training: losses, examples, and loops."""
