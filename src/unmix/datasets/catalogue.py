@@ -19,6 +19,14 @@ def data_root(given: str | os.PathLike | None = None) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def available(name: str, root: str | os.PathLike | None = None) -> bool:
+    """Return whether a dataset that must be fetched lies in the data root."""
+    from unmix.datasets.mir1k import wavfile_folder
+
+    folder = data_root(root)
+    return name == "mir1k" and folder is not None and wavfile_folder(folder).is_dir()
+
+
 def open_dataset(
     name: str,
     root: str | os.PathLike | None = None,

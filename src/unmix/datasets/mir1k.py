@@ -183,11 +183,8 @@ def find_files(root: str | os.PathLike, folder: str = "MIR-1K") -> dict[str, Pat
                 found[name] = where / (name + ending)
                 break
     if not found:
-        raise DatasetError(
-            f"{where}: holds no clip of MIR-1K",
-            expected="files such as abjones_1_01.wav",
-            do=GET_IT,
-        )
+        expected = "files such as abjones_1_01.wav"
+        raise DatasetError(f"{where}: holds no clip of MIR-1K", expected=expected, do=GET_IT)
     return found
 
 
@@ -239,8 +236,7 @@ def verify(root: str | os.PathLike, folder: str = "MIR-1K") -> remote.Report:
     where = wavfile_folder(root, folder)
     missing = [name for name in index() if name not in paths]
     altered = [line for name, path in paths.items() if (line := _altered(name, path))]
-    known = {path.name for path in paths.values()}
-    unknown = sorted(entry.name for entry in os.scandir(where) if entry.name not in known)
+    unknown = sorted(set(os.listdir(where)) - {path.name for path in paths.values()})
     packed = sum(path.suffix == ".flac" for path in paths.values())
     notes = []
     if packed:

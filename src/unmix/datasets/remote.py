@@ -18,6 +18,7 @@ import stat
 import subprocess
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,9 @@ Progress = Callable[[int, int | None], None]
 CHUNK = 1 << 18
 TIMEOUT = (15, 60)
 """Seconds to connect, and seconds without a byte, after which a host is given up."""
+
+PAUSE = 2.0
+"""Seconds to wait after a try without a byte, times the number of such tries."""
 
 RAR_TOOLS = {"bsdtar": ["-xf"], "unrar": ["x", "-idq", "-y"], "unar": ["-q"]}
 """Programs that unpack RAR, which Python cannot, with their options before the archive."""
@@ -116,6 +120,7 @@ class Resume:
                 # Without a first byte the host is gone, and patience does not bring it back.
                 if failures >= self.tries or self._size() == 0:
                     raise
+                time.sleep(PAUSE * failures)
         os.replace(self.part, output_file)
         self.tag.unlink(missing_ok=True)
 
@@ -139,7 +144,7 @@ class Resume:
                 if content_range == f"bytes */{start}":
                     return
                 self.part.unlink()
-                raise _CutError(f"{url}: the host has less than was fetched before")
+                return self._get(url)
             answer.raise_for_status()
             if answer.headers.get("Content-Type", "").startswith("text/html"):
                 raise requests.HTTPError(f"{url}: answered with a web page, not an archive")

@@ -80,7 +80,7 @@ class SyntheticVoice:
 
     name = "synthetic-voice"
     fidelity = "stand-in"
-    source_names = ("voice", "accompaniment")
+    source_names: tuple[str, ...] = ("voice", "accompaniment")
 
     def __init__(self, counts: Mapping[str, int] = COUNTS, cache: Path | None = None) -> None:
         """Take `counts` clips for each part, kept below the folder `cache` once rendered.

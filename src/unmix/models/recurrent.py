@@ -68,10 +68,10 @@ class MaskingNetwork(nn.Module):
         for layer in self.hidden:
             if isinstance(layer, nn.Linear):
                 x = torch.relu(layer(x))
-            elif isinstance(layer, nn.GRU) or x.is_cuda:
-                x = layer(x)[0]
-            else:
+            elif isinstance(layer, nn.RNN) and not x.is_cuda:
                 x = _relu_recurrence(layer, x)
+            else:
+                x = layer(x)[0]
         return self.head(x).float()
 
 
@@ -89,9 +89,10 @@ def _relu_recurrence(layer: nn.RNN, x: Tensor) -> Tensor:
     torch's own loop on a CPU forms the gradient of the recurrent weights frame by frame; here it
     is one product over all frames.
     """
-    drive = nn.functional.linear(x.transpose(0, 1), layer.weight_ih_l0, layer.bias_ih_l0)
-    drive = drive.float() + layer.bias_hh_l0
-    return _Recurrence.apply(drive, layer.weight_hh_l0).transpose(0, 1)  # type: ignore[no-any-return]
+    own = dict(layer.named_parameters())
+    drive = nn.functional.linear(x.transpose(0, 1), own["weight_ih_l0"], own["bias_ih_l0"])
+    drive = drive.float() + own["bias_hh_l0"]
+    return _Recurrence.apply(drive, own["weight_hh_l0"]).transpose(0, 1)  # type: ignore[no-any-return]
 
 
 class _Recurrence(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """What every paper is made of: profiles, experiments, and their rows.
 
-A paper is a module of this package with `TITLE` and `experiments(setting)`, and a folder of the
-same name with its published tables as CSV. Nothing in it computes.
+A paper is a module of this package with `TITLE`, `DATASET` and `experiments(setting)`, and a folder
+of the same name with its published tables as CSV. Nothing in it computes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,18 @@ class Profile:
     Attributes:
         name: `tiny`, `quick` or `full`.
         clips: at most so many clips of (train, valid, test); None takes all.
-        effort: share of the paper's training effort (1 in `full`), for papers to scale by.
         seeds: repetitions of each row with other seeds.
     """
 
     name: str
     clips: tuple[int, int, int] | None
-    effort: float
     seeds: int
 
 
 PROFILES = {
-    "tiny": Profile("tiny", (6, 2, 3), 0.05, 1),
-    "quick": Profile("quick", (60, 12, 24), 0.5, 1),
-    "full": Profile("full", None, 1.0, 3),
+    "tiny": Profile("tiny", (6, 2, 3), 1),
+    "quick": Profile("quick", (60, 12, 24), 1),
+    "full": Profile("full", None, 3),
 }
 
 

@@ -111,5 +111,5 @@ def spec_from_plain(data: Any) -> Spec:
         raise SpecError(f"{data!r} is no spec", expected="a dictionary with a separator")
     settings = dict(data["separator"])
     cls = settings_class(str(settings.pop("kind", "")))
-    separator = from_plain(cls, settings, "separator")
+    separator: Any = from_plain(cls, settings, "separator")
     return from_plain(Spec, {**data, "separator": separator}, "spec")

@@ -1,0 +1,224 @@
+"""From notebooks to a book: papermill, gates, Jupyter Book, gates.
+
+The book is built in a staging tree, where each executed notebook stands at its own path, and put
+in place whole. What an executed notebook rests on (its text, the package, parameters, evidence) is
+hashed, so that a build with nothing changed executes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unmix import gates
+from unmix.errors import BookError
+from unmix.report.player import FOLDER as MEDIA
+from unmix.runs.places import checkout
+
+LIMITS = {"tiny": 600, "quick": 3600, "full": 7 * 24 * 3600}
+"""Longest time in seconds that one notebook may take, by profile."""
+
+
+def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
+    """Execute the notebooks, build the book, and return the path of its first page.
+
+    Args:
+        parameters: papermill's, the same for every notebook (see `design` in CONTRIBUTING.md).
+        out: where to build; None takes `_build/` in the checkout.
+
+    Raises:
+        BookError: a notebook or a page did not pass a gate.
+        SpecError: the profile is unknown.
+    """
+    from unmix.papers.experiment import profile
+
+    profile(parameters["profile"])
+    root = checkout()
+    if not (root / "_toc.yml").is_file():
+        raise BookError(f"{root}: holds no book", expected="_toc.yml", do="run it in the checkout")
+    out = (out or root / "_build").resolve()
+    stage, executed = out / "stage", out / "executed" / parameters["profile"]
+    times: dict[str, float] = {}
+    _copy_sources(root, stage)
+    for name in notebooks(root):
+        started = time.perf_counter()
+        fresh = _execute(root, stage, executed, name, parameters)
+        times[name if fresh else f"{name} (unchanged)"] = time.perf_counter() - started
+    started = time.perf_counter()
+    _sphinx(stage)
+    times["pages"] = time.perf_counter() - started
+    started = time.perf_counter()
+    built = stage / "_build" / "html"
+    _copy_media(stage, built)
+    gates.check_pages(built)
+    times["checks"] = time.perf_counter() - started
+    final = out / "html"
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(built, final)
+    for part, seconds in times.items():
+        print(f"{part:44s} {seconds:7.1f} s")
+    print(f"{'together':44s} {sum(times.values()):7.1f} s")
+    print(f"The book: {final / 'index.html'}")
+    return final / "index.html"
+
+
+def notebooks(root: Path) -> list[str]:
+    """Return the notebooks that the table of contents names, in its order, without endings."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    found: list[str] = []
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if str(node.get("file", "")).startswith("notebooks/"):
+                found.append(node["file"])
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(toc)
+    return found
+
+
+def _copy_sources(root: Path, stage: Path) -> None:
+    """Put settings and prose into the staging tree; files that are gone disappear there too."""
+    stage.mkdir(parents=True, exist_ok=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(root / name, stage / name)
+    shutil.rmtree(stage / "book", ignore_errors=True)
+    shutil.copytree(root / "book", stage / "book")
+    shutil.rmtree(stage / "notebooks", ignore_errors=True)
+
+
+def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
+    """Return a hash over everything that an executed notebook rests on."""
+    whole = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True).encode())
+    whole.update(repr(sorted((k, v) for k, v in os.environ.items() if "UNMIX" in k)).encode())
+    package = Path(__file__).parent
+    files = [root / f"{name}.ipynb"]
+    files += sorted(p for p in package.rglob("*") if p.suffix in {".py", ".csv", ".json", ".yml"})
+    files += sorted((root / "results").rglob("*.json"))
+    for path in files:
+        whole.update(f"{path.relative_to(root) if root in path.parents else path.name}\n".encode())
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def _execute(
+    root: Path, stage: Path, executed: Path, name: str, parameters: Mapping[str, Any]
+) -> bool:
+    """Put the executed notebook and its sound files into the stage; return whether it was run."""
+    short = name.removeprefix("notebooks/")
+    done, state = executed / f"{short}.ipynb", _state(root, name, parameters)
+    mark = done.with_suffix(".state")
+    known = mark.read_text() if mark.exists() and done.exists() else ""
+    fresh = known != state
+    if fresh:
+        print(f"executing {name} ...", flush=True)
+        mark.unlink(missing_ok=True)
+        _papermill(root / f"{name}.ipynb", done, parameters)
+        mark.write_text(state)
+    target = stage / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(done, target)
+    media = done.parent / MEDIA
+    if media.is_dir():
+        shutil.copytree(media, target.parent / MEDIA, dirs_exist_ok=True)
+    return fresh
+
+
+def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute a notebook into `done`, complete or not at all."""
+    import papermill
+
+    known = papermill.inspect_notebook(str(source))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise BookError(
+            f"{source}: has no parameter(s) {', '.join(unknown)}",
+            expected="a cell tagged 'parameters' with " + ", ".join(parameters),
+        )
+    done.parent.mkdir(parents=True, exist_ok=True)
+    beside = done.with_name(f".{done.stem}.part.ipynb")
+    command = [sys.executable, "-m", "papermill", str(source), str(beside)]
+    command += ["--cwd", str(done.parent), "--kernel", "python3", "--no-progress-bar"]
+    command += ["--yaml", yaml.safe_dump(dict(parameters))]
+    environment = {
+        **os.environ,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    try:
+        result = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMITS[parameters["profile"]],
+            check=False,
+        )
+        if result.returncode != 0:
+            raise BookError(
+                f"{source}: failed with\n{_last_words(beside, result.stdout)}",
+                do=f"open it with `make lab`, profile {parameters['profile']}, and run it there",
+            )
+        gates.check_notebook(beside, str(source))
+        os.replace(beside, done)
+    except subprocess.TimeoutExpired as error:
+        raise BookError(
+            f"{source}: took longer than {LIMITS[parameters['profile']]} s",
+            do="run `unmix run` for its experiments first; what is stored is not repeated",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _last_words(path: Path, output: str) -> str:
+    """Return the error of a failed notebook: from its cell, else the end of papermill's output."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        cells = []
+    for cell in cells:
+        for item in cell.get("outputs", []):
+            if item.get("output_type") == "error":
+                return f"{item['ename']}: {item['evalue']}"
+    lines = [line for line in output.splitlines() if line.strip()]
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines[-8:]))
+
+
+def _sphinx(stage: Path) -> None:
+    """Build the pages, warnings as errors."""
+    shutil.rmtree(stage / "_build", ignore_errors=True)
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(stage)]
+    command += ["--all", "-W", "--keep-going", "-n", "--quiet"]
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if result.returncode != 0:
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
+        lines = [line for line in plain.splitlines() if re.search("WARNING|ERROR|rror", line)]
+        raise BookError(
+            "the pages do not build without warnings:\n"
+            + "\n".join(lines[-20:] or [plain[-2000:]]),
+            do="mend the pages that are named",
+        )
+
+
+def _copy_media(stage: Path, built: Path) -> None:
+    for folder in (stage / "notebooks").rglob(MEDIA):
+        target = built / folder.relative_to(stage)
+        shutil.copytree(folder, target, dirs_exist_ok=True)

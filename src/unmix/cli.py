@@ -1,0 +1,275 @@
+"""The command line: `unmix …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unmix.errors import DatasetError, SpecError, UnmixError, one_of
+
+app = typer.Typer(
+    name="unmix",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reproduce five papers on music source separation, table by table.\n\n"
+    "Start with `unmix run parwal/table2`, then `unmix table parwal/table2`. Without a dataset "
+    "everything runs on an embedded stand-in.",
+)
+data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
+app.add_typer(data, name="data")
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder that holds the datasets, e.g. MIR-1K/. Default: $UNMIX_DATA."),
+]
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of stored runs. Default: $UNMIX_STORE, else runs/."),
+]
+ProfileName = Annotated[
+    str,
+    typer.Option(help="How much is run: tiny (seconds), quick (minutes), full (as in the paper)."),
+]
+
+
+@data.command("list")
+def data_list(data_root: DataRoot = None) -> None:
+    """Show which datasets are known and which are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from unmix.datasets.catalogue import MODULES, available
+    from unmix.datasets.catalogue import data_root as root_of
+
+    table = Table(title=f"Datasets (data root: {root_of(data_root) or 'not set'})")
+    for column in ("dataset", "here", "how to get it"):
+        table.add_column(column)
+    for name in MODULES:
+        if name.startswith("synthetic"):
+            table.add_row(name, "embedded", f"unmix data make {name}")
+        else:
+            here = "yes" if available(name, data_root) else "no"
+            table.add_row(name, here, f"unmix data fetch {name}")
+    Console().print(table)
+
+
+@data.command("verify")
+def data_verify(
+    name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
+) -> None:
+    """Check a dataset file by file against the index that the package ships."""
+    module, root = _real(name), _root(data_root)
+    report = module.verify(root)
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@data.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
+) -> None:
+    """Download a dataset (an interrupted download goes on), unpack and verify it."""
+    module, root = _real(name), _root(data_root)
+    report = module.fetch(root)
+    for line in report.lines():
+        typer.echo(line)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@data.command("make")
+def data_make(
+    name: Annotated[str, typer.Argument(help="Stand-in, e.g. synthetic-voice.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Also write its sources as WAV files here.")
+    ] = None,
+) -> None:
+    """Render an embedded stand-in into its cache, and write it out if asked to."""
+    from unmix import audio
+    from unmix.datasets.catalogue import MODULES, open_dataset
+
+    known = [each for each in MODULES if each.startswith("synthetic")]
+    if name not in known:
+        raise DatasetError(one_of("stand-in", name, known), expected=", ".join(known))
+    dataset = open_dataset(name)
+    rate = 16000
+    clips = dataset.clips()
+    for clip in clips:
+        track = dataset.load(clip.name, rate)
+        for source, sound in track.sources.items() if out else ():
+            audio.write(Path(out) / f"{clip.name}.{source}.wav", sound, rate)  # type: ignore[arg-type]
+    typer.echo(f"{name}: {len(clips)} clips rendered" + (f" and written to {out}" if out else ""))
+
+
+def _real(name: str):
+    from importlib import import_module
+
+    from unmix.datasets.catalogue import MODULES
+
+    known = [each for each in MODULES if not each.startswith("synthetic")]
+    if name not in known:
+        raise DatasetError(one_of("dataset", name, known), expected=", ".join(known))
+    return import_module(MODULES[name])
+
+
+def _root(given: Path | None) -> Path:
+    from unmix.datasets.catalogue import data_root
+
+    root = data_root(given)
+    if root is None:
+        raise DatasetError(
+            "no folder for datasets is set",
+            expected="--data-root DIR, or the environment variable UNMIX_DATA",
+            do="choose a folder with some space, e.g. --data-root data",
+        )
+    return root
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help="PAPER or PAPER/EXPERIMENT, e.g. parwal/table4.")],
+    profile: ProfileName = "quick",
+    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    engine: Annotated[str, typer.Option(help="How runs are spread: local.")] = "local",
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes at a time; 0: one a core, or one on a GPU.")
+    ] = 0,
+    store: StoreFolder = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Carry out the runs of a paper or of one experiment; what is stored is not repeated.
+
+    Stop it with Ctrl-C whenever you like: the same command goes on from the last checkpoint.
+    """
+    from unmix.papers.experiment import experiments
+    from unmix.report.workbook import Workbook
+
+    paper, _, name = what.partition("/")
+    book = Workbook(
+        paper,
+        profile=profile,
+        data_root=data_root or "",
+        store=store or "",
+        device=device,
+        seeds=seeds,
+        engine=engine,
+        workers=workers or None,
+    )
+    names = [book.experiment(name).name] if name else list(experiments(paper, book.setting))
+    book.run(*names)
+    typer.echo(f"Stored in {book.store.root}. Look at it: unmix table {paper}/{names[0]}")
+
+
+@app.command()
+def table(
+    what: Annotated[str, typer.Argument(help="PAPER/TABLE, e.g. parwal/table4.")],
+    csv: Annotated[bool, typer.Option("--csv", help="Print the long form as CSV.")] = False,
+    profile: ProfileName = "quick",
+    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    store: StoreFolder = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Show a table: published beside reproduced, each row with the best evidence there is.
+
+    Best is the evidence of the highest fidelity (full, subset, stand-in), from the store or from
+    results/. The long form has the row's key columns, metric, published, reproduced, spread
+    (standard deviation over seeds), seeds, fidelity and runs (keys of the runs).
+    """
+    from rich.console import Console
+
+    from unmix.papers.experiment import experiments
+    from unmix.report.tables import terminal
+    from unmix.report.workbook import Workbook
+
+    paper, _, name = what.partition("/")
+    book = Workbook(
+        paper, profile=profile, data_root=data_root or "", store=store or "", seeds=seeds
+    )
+    if not name:
+        known = ", ".join(experiments(paper, book.setting))
+        raise SpecError(f"'{what}' names no table", expected=f"{paper}/TABLE, TABLE one of {known}")
+    long = book.long(name)
+    if csv:
+        typer.echo(long.to_csv(index=False, float_format="%.4f"), nl=False)
+    else:
+        Console().print(terminal(long, book.experiment(name).title))
+
+
+@app.command()
+def separate(
+    file: Annotated[Path, typer.Argument(help="Sound file of any rate and number of channels.")],
+    system: Annotated[
+        str, typer.Option(help="PAPER/EXPERIMENT/ROW; `--system list` lists them.")
+    ] = "parwal/table4/3-rnn-mse",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the estimates.")] = Path("."),
+    profile: ProfileName = "quick",
+    store: StoreFolder = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Separate a sound file with a stored system into voice and accompaniment.
+
+    The estimates have the system's sampling rate (parwal: 8 kHz); channels are separated one by
+    one. A system must have been trained first: `unmix run parwal/table4`.
+    """
+    from unmix.report.separating import separate_file, systems
+
+    if system == "list":
+        for line in systems(profile, store, data_root):
+            typer.echo(line)
+        return
+    for path in separate_file(file, system, out, profile, store, data_root):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def book(
+    profile: ProfileName = "quick",
+    store: StoreFolder = None,
+    data_root: DataRoot = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to build. Default: _build/.")] = None,
+) -> None:
+    """Run the notebooks, check them, build the book, check it, and say where it lies.
+
+    The build fails on a failed or unexecuted cell, a warning, a dead link, a missing sound file,
+    or a picture without alternative text.
+    """
+    from unmix.book import build
+
+    parameters = {
+        "profile": profile,
+        "data_root": str(data_root or ""),
+        "store": str(store or ""),
+        "device": device,
+        "seeds": seeds,
+        "engine": "local",
+    }
+    build(parameters, out)
+
+
+def main() -> None:
+    """Run the command line; an error that a user can cause is one message and exit status 1."""
+    try:
+        app(standalone_mode=False)
+    except UnmixError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted; the same command goes on where this one stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        # With standalone_mode off, typer hands its own usage errors to us.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            sys.exit(error.exit_code)
+        raise

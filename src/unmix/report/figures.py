@@ -1,0 +1,152 @@
+"""Figures: box plots over clips, training histories, spectrograms.
+
+All have labelled axes with units, a palette that colour-blind readers can tell apart, and a white
+face, so that they read on dark pages too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib.figure import Figure
+
+from unmix.report.evidence import Evidence
+from unmix.stft import STFT
+
+PALETTE = "colorblind"
+METRICS = {"nsdr": "NSDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
+
+
+def _style() -> None:
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette=PALETTE,
+        rc={"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100},
+    )
+
+
+def label(item: Evidence) -> str:
+    """Return the row's key columns as one label."""
+    return ", ".join(item.row.keys.values())
+
+
+def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sar")) -> Figure:
+    """Return box plots over the test clips, one panel a metric, one box a row.
+
+    A clip's score is its mean over seeds. The box spans the quartiles, the line is the median, the
+    diamond the mean (of clips, not weighted), whiskers reach 1.5 interquartile ranges.
+    """
+    _style()
+    frames = []
+    for item in rows:
+        for run in item.runs:
+            frames.append(run.scores().assign(row=label(item)))
+    data = pd.concat(frames).groupby(["row", "clip"], sort=False)[list(metrics)].mean()
+    tidy = data.reset_index()
+    figure, axes = plt.subplots(
+        1,
+        len(metrics),
+        figsize=(9, 1.4 + 0.42 * tidy["row"].nunique()),
+        sharey=True,
+        layout="constrained",
+    )
+    colours = dict(zip(tidy["row"].unique(), sns.color_palette(PALETTE, 20), strict=False))
+    for axis, metric in zip(np.atleast_1d(axes), metrics, strict=True):
+        sns.boxplot(
+            tidy,
+            x=metric,
+            y="row",
+            hue="row",
+            palette=colours,
+            ax=axis,
+            width=0.65,
+            fliersize=2,
+            showmeans=True,
+            meanprops={
+                "marker": "D",
+                "markerfacecolor": "white",
+                "markeredgecolor": "black",
+                "markersize": 5,
+            },
+        )
+        axis.set_xlabel(f"{METRICS[metric]} of the voice (dB)")
+        axis.set_ylabel("")
+    return figure
+
+
+def histories(rows: Sequence[Evidence]) -> Figure:
+    """Return the validation loss over epochs, one curve a run, scaled by its first value."""
+    _style()
+    figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
+    colours = sns.color_palette(PALETTE, max(1, len(rows)))
+    styles = ("-", "--", "-.", ":")
+    for number, item in enumerate(rows):
+        for run in item.runs:
+            history = run.history()
+            if history.empty:
+                continue
+            loss = history["valid_loss"] / history["valid_loss"].iloc[0]
+            axis.plot(
+                history["epoch"] + 1,
+                loss,
+                color=colours[number],
+                linestyle=styles[number % len(styles)],
+                label=label(item) if run is item.runs[0] else None,
+            )
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("validation loss / its value after the first epoch")
+    axis.set_yscale("log")
+    axis.legend(fontsize="small")
+    return figure
+
+
+def spectrograms(
+    left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], stft: STFT
+) -> Figure:
+    """Return magnitude spectrograms, true sources left and estimates right, as parwal's Figure 2.
+
+    Args:
+        left: the references, by source, each `(1, samples)`.
+        right: the estimates, by the same names.
+        stft: the transform; its rate is the sounds'.
+    """
+    _style()
+    figure, axes = plt.subplots(
+        len(left), 2, figsize=(9, 2.7 * len(left)), sharex=True, sharey=True, layout="constrained"
+    )
+    top = max(float(np.abs(_spectrum(sound, stft)).max()) for sound in left.values())
+    image = None
+    for line, name in enumerate(left):
+        for column, (title, sounds) in enumerate((("true", left), ("estimated", right))):
+            axis = axes[line][column]
+            level = 20 * np.log10(np.abs(_spectrum(sounds[name], stft)) / top + 1e-8)
+            seconds = sounds[name].shape[1] / stft.rate
+            image = axis.imshow(
+                level,
+                origin="lower",
+                aspect="auto",
+                vmin=-70,
+                vmax=0,
+                cmap="magma",
+                extent=(0, seconds, 0, stft.rate / 2000),
+                interpolation="nearest",
+            )
+            axis.grid(False)
+            axis.set_title(f"{name}, {title}", fontsize="medium")
+    for axis in axes[-1]:
+        axis.set_xlabel("time (s)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("frequency (kHz)")
+    if image is not None:
+        figure.colorbar(image, ax=axes, label="level (dB below the loudest bin)", pad=0.01)
+    return figure
+
+
+def _spectrum(sound: np.ndarray, stft: STFT) -> np.ndarray:
+    return stft.forward(torch.from_numpy(sound))[0].numpy()  # type: ignore[no-any-return]
