@@ -29,6 +29,9 @@ from unmix.runs.places import checkout
 LIMITS = {"tiny": 600, "quick": 3600, "full": 7 * 24 * 3600}
 """Longest time in seconds that one notebook may take, by profile."""
 
+OWN = {"book.py", "gates.py", "cli.py"}
+"""Modules that no notebook rests on."""
+
 
 def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
     """Execute the notebooks, build the book, and return the path of its first page.
@@ -108,7 +111,11 @@ def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
     whole.update(repr(sorted((k, v) for k, v in os.environ.items() if "UNMIX" in k)).encode())
     package = Path(__file__).parent
     files = [root / f"{name}.ipynb"]
-    files += sorted(p for p in package.rglob("*") if p.suffix in {".py", ".csv", ".json", ".yml"})
+    files += sorted(
+        path
+        for path in package.rglob("*")
+        if path.suffix in {".py", ".csv", ".json", ".yml"} and path.name not in OWN
+    )
     files += sorted((root / "results").rglob("*.json"))
     for path in files:
         whole.update(f"{path.relative_to(root) if root in path.parents else path.name}\n".encode())
@@ -154,7 +161,7 @@ def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
     beside = done.with_name(f".{done.stem}.part.ipynb")
     command = [sys.executable, "-m", "papermill", str(source), str(beside)]
     command += ["--cwd", str(done.parent), "--kernel", "python3", "--no-progress-bar"]
-    command += ["--yaml", yaml.safe_dump(dict(parameters))]
+    command += ["--parameters_yaml", yaml.safe_dump(dict(parameters))]
     environment = {
         **os.environ,
         "JUPYTER_PREFER_ENV_PATH": "1",
@@ -203,7 +210,9 @@ def _last_words(path: Path, output: str) -> str:
 def _sphinx(stage: Path) -> None:
     """Build the pages, warnings as errors."""
     shutil.rmtree(stage / "_build", ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(stage)]
+    # The package cannot be run with -m, and its script need not be on the PATH.
+    start = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "build", str(stage)]
     command += ["--all", "-W", "--keep-going", "-n", "--quiet"]
     result = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

@@ -241,9 +241,8 @@ def verify(root: str | os.PathLike, folder: str = "MIR-1K") -> remote.Report:
     notes = []
     if packed:
         notes.append(
-            f"{packed} files are packed copies (FLAC): their number, names and lengths were "
-            "checked and all of them decode; the checksums of the original WAV files do not "
-            "apply to them."
+            f"{packed} files are packed copies (FLAC), verified by name and by decoded length "
+            "only: the checksums of the original WAV files do not apply to them."
         )
     if missing or altered:
         notes.append("What to do: run `unmix data fetch mir1k` again, or replace these files.")
@@ -315,12 +314,14 @@ def fetch(
     )
     earlier = remote.unpack(archive, root / "MIR-1K", inside="Wavfile")
     report = verify(root)
+    notes = [*report.notes]
     if report.ok:
         archive.unlink()
+    else:
+        notes.append(f"Delete {archive} to make the next fetch download it anew.")
     if earlier:
-        note = f"The folder that was there before is kept as {earlier}."
-        report = replace(report, notes=(*report.notes, note))
-    return report
+        notes.append(f"The folder that was there before is kept as {earlier}.")
+    return replace(report, notes=notes)
 
 
 def left_out(split: str) -> list[str]:

@@ -99,8 +99,8 @@ def page(table: pd.DataFrame, rows: Sequence[Evidence], caption: str) -> Shown:
             cells += [f"<td>{value}</td>" for value in values]
         body.append(f"<tr>{''.join(cells)}</tr>")
     markup = (
-        f'<div class="unmix-table"><table><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr><tr>{second}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        f'<div class="unmix-scroll"><table class="unmix-table">'
+        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr><tr>{second}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         f"</div><p class='unmix-provenance'>{html.escape(how(rows))}</p>"
     )
     return Shown(markup, table.to_string(index=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
-from unmix.errors import UnmixError
+from unmix.errors import SpecError, UnmixError, one_of
 from unmix.papers.experiment import Experiment, experiment
-from unmix.report import figures, player, tables
+from unmix.papers.published import published
+from unmix.report import contrast, figures, player, tables
 from unmix.report.evidence import Evidence, comparison, gather, seeds_of, setting
 from unmix.report.progress import watcher
 from unmix.runs.cluster import complete
@@ -95,18 +96,65 @@ class Workbook:
     def table(self, name: str, *, best: bool = True) -> tables.Shown:
         """Return published beside reproduced as HTML, with how it was obtained below."""
         rows = [item for item in self.evidence(name, best=best) if item.runs or not best]
+        if not any(item.runs for item in rows):
+            command = f"unmix run {self.paper}/{name} --profile full"
+            return tables.Shown(
+                f"<p>{self.experiment(name).title}: there is no evidence yet. "
+                f"<code>{command}</code> makes it.</p>",
+                f"no evidence yet: {command}",
+            )
         long = comparison(self.paper, name, rows, self.experiment(name).metrics)
         kinds = sorted({item.fidelity for item in rows if item.runs})
         words = " and ".join(tables.FIDELITY[kind] for kind in kinds) or tables.FIDELITY[""]
         return tables.page(long, rows, f"{self.experiment(name).title}: {words}")
 
+    def contrast(
+        self,
+        name: str,
+        pairs: Mapping[str, tuple[str, str]],
+        *,
+        songs: Collection[str] | None = None,
+    ) -> tables.Shown:
+        """Return differences between rows, paired by clip, with intervals over songs.
+
+        Args:
+            name: the experiment.
+            pairs: what is compared, in words, to two labels of rows (first minus second); a label
+                is the row's key columns joined by commas, as in the box plots.
+            songs: only clips of these songs; None takes all.
+        """
+        rows = {figures.label(item): item for item in self.evidence(name)}
+        for label in (label for pair in pairs.values() for label in pair):
+            if label not in rows:
+                raise SpecError(one_of("row", label, rows), expected="; ".join(rows))
+        found = [(words, rows[one], rows[other]) for words, (one, other) in pairs.items()]
+        return contrast.table(
+            found,
+            published(self.paper, name),
+            self.experiment(name).metrics,
+            f"Differences between rows of {self.experiment(name).title}",
+            songs,
+        )
+
     def boxplot(self, name: str, *, best: bool = True) -> Figure:
         """Return box plots over the test clips of an experiment's rows."""
-        return figures.boxes([item for item in self.evidence(name, best=best) if item.runs])
+        return figures.boxes(self._with_runs(name, best))
 
     def histories(self, name: str, *, best: bool = True) -> Figure:
         """Return the validation losses of an experiment's rows over epochs."""
-        return figures.histories([item for item in self.evidence(name, best=best) if item.runs])
+        return figures.histories(self._with_runs(name, best))
+
+    def _with_runs(self, name: str, best: bool) -> list[Evidence]:
+        rows = [item for item in self.evidence(name, best=best) if item.runs]
+        if not rows:
+            raise self._nothing(name)
+        return rows
+
+    def _nothing(self, name: str) -> UnmixError:
+        return UnmixError(
+            f"nothing of {self.paper}/{name} is in the store {self.store.root}",
+            do=f"run `unmix run {self.paper}/{name} --profile {self.profile}`",
+        )
 
     def _example(self, run: Run, clip: str | None) -> Track:
         spec = run.spec()
@@ -132,8 +180,15 @@ class Workbook:
             "estimates": estimates,
         }
 
-    def listen(self, name: str, clip: str | None = None) -> tables.Shown:
+    def listen(
+        self, name: str, clip: str | None = None, rows: Sequence[Mapping[str, str]] = ()
+    ) -> tables.Shown:
         """Return players of one test clip: mixture, true sources, and each row's estimates.
+
+        Args:
+            name: the experiment.
+            clip: see `separated`.
+            rows: key columns of the rows to hear; none named: all.
 
         Raises:
             UnmixError: nothing of this experiment is stored with its weights.
@@ -141,7 +196,7 @@ class Workbook:
         sounds: dict[str, dict] = {}
         rate, heard = 0, ""
         for item in self.evidence(name, best=False):
-            if not item.runs:
+            if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
             run = item.runs[0]
             parts, rate = self.separated(run, clip), run.spec().stft.rate
@@ -151,15 +206,24 @@ class Workbook:
                 sounds["true sources"] = parts["references"]
             sounds[figures.label(item)] = parts["estimates"]
         if not sounds:
+            raise self._nothing(name)
+        caption = f"Test clip {heard}, profile {self.profile}"
+        return player.panel(
+            f"{self.paper}-{name}{'-chosen' if rows else ''}", sounds, rate, caption
+        )
+
+    def spectrograms(self, name: str, keys: Mapping[str, str], clip: str | None = None) -> Figure:
+        """Return spectrograms of true and estimated sources of a clip, by one row's separator.
+
+        Raises:
+            UnmixError: the row with these key columns is not in the store.
+        """
+        rows = [item for item in self.evidence(name, best=False) if item.runs]
+        run = next((item.runs[0] for item in rows if dict(item.row.keys) == dict(keys)), None)
+        if run is None:
             raise UnmixError(
-                f"nothing of {self.paper}/{name} is in the store {self.store.root}",
+                f"{self.paper}/{name} has no stored run for {dict(keys)}",
                 do=f"run `unmix run {self.paper}/{name} --profile {self.profile}`",
             )
-        caption = f"Test clip {heard}, profile {self.profile}"
-        return player.panel(f"{self.paper}-{name}", sounds, rate, caption, Path.cwd())
-
-    def spectrograms(self, name: str, row: int, clip: str | None = None) -> Figure:
-        """Return spectrograms of true and estimated sources of a clip, by one row's separator."""
-        run = self.evidence(name, best=False)[row].runs[0]
         parts = self.separated(run, clip)
         return figures.spectrograms(parts["references"], parts["estimates"], run.spec().stft)
