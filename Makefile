@@ -83,10 +83,10 @@ lab: $(STAMP)  ## open JupyterLab on the notebooks, with the kernel ready
 
 lint: $(STAMP)  ## check style (ruff), types (mypy) and spelling (codespell)
 	@echo "== Lint: ruff, mypy, codespell"
-	@$(RUN) ruff check src tests
-	@$(RUN) ruff format --check --quiet src tests
+	@$(RUN) ruff check src tests benchmarks
+	@$(RUN) ruff format --check --quiet src tests benchmarks
 	@$(RUN) mypy
-	@$(RUN) codespell src tests $(PROSE)
+	@$(RUN) codespell src tests benchmarks $(PROSE)
 
 lock: $(STAMP)  ## write requirements.lock anew from what is installed in .venv/
 	@{ sed -n '/^#/p' requirements.lock; \

@@ -12,6 +12,9 @@ frequencies outside `BAND` are left out, because below it hum and offset, and ab
 of the resampler, are common to unrelated songs. Two songs are grouped from a score of `THRESHOLD`
 on, and groups are closed under "shares with".
 
+On MIR-1K the scores leave no doubt: 20 pairs lie above 110, the pair heycat_4 and titon_1 at 29
+(its peak lies at one and the same offset all along both songs), all others below 12.1.
+
 What this cannot find: the same arrangement played anew, or transposed, or at another tempo.
 
 `python -m unmix.datasets.backing DATA_ROOT` writes the stored file anew.

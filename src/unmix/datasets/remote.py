@@ -33,7 +33,7 @@ from unmix.errors import DatasetError
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and the bytes in all (None where the host does not say)."""
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 TIMEOUT = (15, 60)
 """Seconds to connect, and seconds without a byte, after which a host is given up."""
 
@@ -147,7 +147,7 @@ class Resume:
                 return self._get(url)
             answer.raise_for_status()
             if answer.headers.get("Content-Type", "").startswith("text/html"):
-                raise requests.HTTPError(f"{url}: answered with a web page, not an archive")
+                raise requests.HTTPError("answered with a web page, not an archive")
             if answer.status_code != 206 or not content_range.startswith(f"bytes {start}-"):
                 start = 0
             length = answer.headers.get("Content-Length")
@@ -175,9 +175,9 @@ class Resume:
                     if self.progress:
                         self.progress(done, total)
             except requests.exceptions.ChunkedEncodingError as error:
-                raise _CutError(f"{answer.url}: cut off after {done} bytes") from error
+                raise _CutError(f"cut off after {done} bytes") from error
         if total is not None and done < total:
-            raise _CutError(f"{answer.url}: cut off after {done} of {total} bytes")
+            raise _CutError(f"cut off after {done} of {total} bytes")
 
 
 class _CutError(OSError):

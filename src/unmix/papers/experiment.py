@@ -15,7 +15,12 @@ from types import ModuleType
 from unmix.errors import SpecError, one_of
 from unmix.runs.spec import Spec
 
-PAPERS = ("parwal",)
+PAPERS = tuple(
+    sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if path.with_suffix("").is_dir()
+    )
+)
+"""The papers: every module here that has a folder of its name."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from rich.box import SIMPLE
 from rich.table import Table
 
+from unmix.metrics.bsseval import CEILING
 from unmix.report.evidence import Evidence
 
 FIDELITY = {
@@ -20,8 +22,8 @@ FIDELITY = {
 
 
 def number(value: float, *, signed: bool = False) -> str:
-    """Return a score with two decimals and a true minus sign; a dash for nan."""
-    if value is None or np.isnan(value):
+    """Return a score with two decimals and a true minus sign; a dash for nan or no limit."""
+    if np.isnan(value) or value >= CEILING:
         return "–"
     return f"{value:{'+' if signed else ''}.2f}".replace("-", "−")
 
@@ -38,30 +40,29 @@ def key_columns(table: pd.DataFrame) -> list[str]:
 
 
 def terminal(table: pd.DataFrame, title: str) -> Table:
-    """Return a long table as a rich table: a line a row, three columns a metric."""
+    """Return a long table as a rich table that fits 80 columns: a line a row."""
     keys, metrics = key_columns(table), list(table["metric"].unique())
     with_published = table["published"].notna().any()
-    shown = Table(title=title, caption="dB; mean ± standard deviation over seeds")
+    caption = "dB; mean ± standard deviation over seeds"
+    if not (table["seeds"] > 0).all():
+        caption += "; what is not run yet, `unmix run` carries out"
+    shown = Table(title=title, caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     for name in keys:
         shown.add_column(name)
     for metric in metrics:
         if with_published:
-            shown.add_column(f"{metric}\npublished", justify="right")
-        shown.add_column(f"{metric}\nreproduced", justify="right")
-        if with_published:
-            shown.add_column("difference", justify="right")
-    shown.add_column("seeds", justify="right")
-    shown.add_column("fidelity")
+            shown.add_column(f"{metric}\npaper", justify="right", no_wrap=True)
+        shown.add_column(f"{metric}\nhere", justify="right", no_wrap=True)
+    shown.add_column("evidence")
     for labels, lines in table.groupby(keys, sort=False):
         cells = [str(label) for label in labels]
         for _, line in lines.iterrows():
             if with_published:
                 cells.append(number(line["published"]))
             cells.append(cell(line))
-            if with_published:
-                cells.append(number(line["reproduced"] - line["published"], signed=True))
         first = lines.iloc[0]
-        shown.add_row(*cells, str(first["seeds"]), first["fidelity"] or "not run yet")
+        count = f", {first['seeds']} seeds" if first["seeds"] > 1 else ""
+        shown.add_row(*cells, f"{first['fidelity']}{count}" if first["seeds"] else "not run yet")
     return shown
 
 

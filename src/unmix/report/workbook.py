@@ -96,6 +96,9 @@ class Workbook:
     def table(self, name: str, *, best: bool = True) -> tables.Shown:
         """Return published beside reproduced as HTML, with how it was obtained below."""
         rows = [item for item in self.evidence(name, best=best) if item.runs or not best]
+        if not best and rows == self.evidence(name):
+            words = "The runs of this build are the evidence that the table above shows."
+            return tables.Shown(f"<p>{words}</p>", words)
         if not any(item.runs for item in rows):
             command = f"unmix run {self.paper}/{name} --profile full"
             return tables.Shown(
