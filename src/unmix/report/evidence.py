@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from unmix.datasets.catalogue import available, open_dataset
+from unmix.datasets.catalogue import data_root as root_of
+from unmix.datasets.track import Dataset
 from unmix.errors import UnmixError
 from unmix.metrics.scores import global_scores
 from unmix.papers.experiment import PROFILES, Experiment, Row, Setting, experiment, paper, profile
@@ -77,13 +79,22 @@ def from_results(paper_name: str, row: Row) -> tuple[Run, ...]:
     return tuple(_by_family(str(folder), stamp).get(row.spec.family(), ()))
 
 
+@functools.lru_cache(maxsize=8)
+def _opened(name: str, root: str, clips: tuple[int, int, int] | None) -> Dataset | None:
+    """Return a dataset, opened and hashed once a process."""
+    try:
+        return open_dataset(name, root or None, clips)
+    except UnmixError:
+        return None
+
+
 def from_store(
     row: Row, store: Store, data_root: str | os.PathLike | None, seeds: int
 ) -> tuple[Run, ...]:
     """Return the runs of a row in the local store that are valid for today's code and data."""
-    try:
-        dataset = open_dataset(row.spec.dataset, data_root, row.spec.clips)
-    except UnmixError:
+    spec = row.spec
+    dataset = _opened(spec.dataset, str(root_of(data_root) or ""), spec.clips)
+    if dataset is None:
         return ()
     found = (store.get(key(row.spec.with_seed(seed), dataset)) for seed in range(seeds))
     return tuple(run for run in found if run is not None)
