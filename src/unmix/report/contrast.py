@@ -98,7 +98,7 @@ def table(
             cells.append(f"<td>{here}</td>")
             text.append(f"{words}, {metric}: {here}")
         body.append(f"<tr>{''.join(cells)}</tr>")
-    columns = ("published", "here [95 % over songs]") if known else ("here [95 % over songs]",)
+    columns = ("paper", "here [95 % over songs]") if known else ("here [95 % over songs]",)
     head = '<th scope="col" rowspan="2">difference</th>' + "".join(
         f'<th scope="colgroup" colspan="{len(columns)}">{metric} (dB)</th>' for metric in metrics
     )

@@ -83,7 +83,7 @@ def page(table: pd.DataFrame, rows: Sequence[Evidence], caption: str) -> Shown:
     """Return a long table as HTML: published beside reproduced, and how it was obtained."""
     keys, metrics = key_columns(table), list(table["metric"].unique())
     with_published = bool(table["published"].notna().any())
-    columns = ["published", "here", "difference"] if with_published else ["here"]
+    columns = ["paper", "here", "diff."] if with_published else ["here"]
     head = "".join(f'<th scope="col" rowspan="2">{html.escape(name)}</th>' for name in keys)
     head += "".join(
         f'<th scope="colgroup" colspan="{len(columns)}">{metric} (dB)</th>' for metric in metrics
