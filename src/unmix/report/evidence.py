@@ -63,13 +63,14 @@ class Evidence:
 
 @functools.lru_cache(maxsize=8)
 def _by_family(folder: str, stamp: int) -> dict[str, list[Run]]:
-    """Return the runs of a folder by family; `stamp` makes the cache see changes."""
-    found: dict[str, list[Run]] = {}
-    for run in Store(folder).runs():
-        found.setdefault(run.provenance()["family"], []).append(run)
-    for runs in found.values():
-        runs.sort(key=lambda run: run.spec().seed)
-    return found
+    """Return the runs of a folder by family, one a seed; `stamp` makes the cache see changes.
+
+    Where a seed was run by several versions of the code, the newest run counts, and only that.
+    """
+    found: dict[str, dict[int, Run]] = {}
+    for run in sorted(Store(folder).runs(), key=lambda run: run.provenance()["finished"]):
+        found.setdefault(run.provenance()["family"], {})[run.spec().seed] = run
+    return {family: [runs[seed] for seed in sorted(runs)] for family, runs in found.items()}
 
 
 def from_results(paper_name: str, row: Row) -> tuple[Run, ...]:

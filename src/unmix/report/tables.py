@@ -43,12 +43,12 @@ def terminal(table: pd.DataFrame, title: str) -> Table:
     """Return a long table as a rich table that fits 80 columns: a line a row."""
     keys, metrics = key_columns(table), list(table["metric"].unique())
     with_published = table["published"].notna().any()
-    caption = "dB; mean ± standard deviation over seeds"
+    caption = "dB; mean ± standard deviation over seeds (evidence × seeds)"
     if not (table["seeds"] > 0).all():
         caption += "; what is not run yet, `unmix run` carries out"
     shown = Table(title=title, caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     for name in keys:
-        shown.add_column(name)
+        shown.add_column(name, no_wrap=True)
     for metric in metrics:
         if with_published:
             shown.add_column(f"{metric}\npaper", justify="right", no_wrap=True)
@@ -61,7 +61,7 @@ def terminal(table: pd.DataFrame, title: str) -> Table:
                 cells.append(number(line["published"]))
             cells.append(cell(line))
         first = lines.iloc[0]
-        count = f", {first['seeds']} seeds" if first["seeds"] > 1 else ""
+        count = f" × {first['seeds']}" if first["seeds"] > 1 else ""
         shown.add_row(*cells, f"{first['fidelity']}{count}" if first["seeds"] else "not run yet")
     return shown
 
