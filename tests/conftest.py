@@ -55,7 +55,9 @@ class TinyDataset:
         self.splits = {"standin": names, "other": {**names, "test": names["test"][::-1]}}
 
     def clips(self):
-        return [self.load(name, 8000).clip for part in PARTS for name in self.split("standin")[part]]
+        return [
+            self.load(name, 8000).clip for part in PARTS for name in self.split("standin")[part]
+        ]
 
     def split(self, name):
         return stored_split(self.splits, name)
@@ -82,7 +84,14 @@ def make_dataset():
 @pytest.fixture(scope="session")
 def small_tracks():
     """Six clips of four songs, one of them shorter than half a second."""
-    lengths = {"a_1_01": 1.3, "a_1_02": 0.9, "b_1_01": 0.3, "b_1_02": 1.0, "b_2_01": 1.1, "c_1_01": 1}
+    lengths = {
+        "a_1_01": 1.3,
+        "a_1_02": 0.9,
+        "b_1_01": 0.3,
+        "b_1_02": 1.0,
+        "b_2_01": 1.1,
+        "c_1_01": 1,
+    }
     return [make_track_of(name, seconds) for name, seconds in lengths.items()]
 
 

@@ -54,7 +54,7 @@ def test_a_file_without_samples_is_refused(tmp_path):
 @pytest.mark.parametrize("keep", [10, 30, 44])
 def test_a_wav_cut_in_its_header_is_refused(wav, keep):
     wav.write_bytes(wav.read_bytes()[:keep])
-    with pytest.raises(AudioError, match="cannot be read as sound|holds no samples|truncated"):
+    with pytest.raises(AudioError, match=r"cannot be read as sound|holds no samples|truncated"):
         audio.read(wav)
 
 
@@ -96,7 +96,7 @@ def test_a_flac_cut_short_is_refused(tmp_path, stereo, share):
     audio.write(path, np.tile(stereo, 10), RATE)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(AudioError, match="truncated|cannot be read as sound"):
+    with pytest.raises(AudioError, match=r"truncated|cannot be read as sound"):
         audio.read(path)
 
 
@@ -118,7 +118,7 @@ def test_another_number_of_channels_is_refused(wav, tmp_path, stereo):
 
 
 def test_another_rate_is_refused(wav):
-    with pytest.raises(AudioError, match="is sampled at 8000 Hz.*Expected: 16000 Hz"):
+    with pytest.raises(AudioError, match=r"is sampled at 8000 Hz.*Expected: 16000 Hz"):
         audio.read(wav, rate=16000)
     assert audio.read(wav, rate=RATE)[1] == RATE
 
@@ -181,6 +181,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(wav, stereo, mo
         audio.write(wav, -stereo, RATE)
     assert wav.read_bytes() == old
     assert list(wav.parent.iterdir()) == [wav]
+
+
+def test_a_file_takes_its_place_whole(wav, stereo, monkeypatch):
+    replace, seen = audio.os.replace, []
+
+    def looking(source, target):
+        seen.append((audio.read(source)[0], audio.read(target)[0]))
+        replace(source, target)
+
+    monkeypatch.setattr(audio.os, "replace", looking)
+    audio.write(wav, -stereo, RATE)
+    ((beside, before),) = seen
+    assert np.allclose(beside, -stereo, atol=2**-15)
+    assert np.allclose(before, stereo, atol=2**-15)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_ours(wav, stereo):

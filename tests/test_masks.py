@@ -62,7 +62,10 @@ def test_masking_what_is_masked_changes_nothing(scale):
 
 
 def test_a_single_output_is_masked_by_its_ratio_but_never_amplified():
-    estimate, mixture = torch.tensor([0.5, -0.5, 2.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 1.0, 1.0, 0])
+    estimate, mixture = (
+        torch.tensor([0.5, -0.5, 2.0, 0.0, 0.0]),
+        torch.tensor([1.0, 1.0, 1.0, 1.0, 0]),
+    )
     found = masks.clipped_ratio(estimate, mixture)
     assert found.tolist() == pytest.approx([0.5, 0.5, 1.0, 0.0, 0.0], abs=1e-7)
 
@@ -75,7 +78,9 @@ def test_phase_sensitive_has_the_least_error_of_all_real_masks_in_each_bin():
     error = (target - best * mixture).abs()
     for value in torch.linspace(0, 1, 201, dtype=torch.float64):
         assert (error <= (target - value * mixture).abs() + 1e-12).all()
-    assert torch.equal(masks.phase_sensitive(target[:3], torch.zeros(3, dtype=target.dtype)), best[:3] * 0)
+    assert torch.equal(
+        masks.phase_sensitive(target[:3], torch.zeros(3, dtype=target.dtype)), best[:3] * 0
+    )
 
 
 def test_oracles_rank_by_what_they_may_use(make_track):

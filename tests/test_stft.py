@@ -33,7 +33,13 @@ def test_an_identity_mask_gives_the_sound_back_at_any_length(shape, samples):
 
 @pytest.mark.parametrize(
     ("window", "hop", "shape"),
-    [(512, 256, "boxcar"), (512, 256, "hamming"), (256, 64, "hann"), (300, 77, "hann"), (2, 1, "boxcar")],
+    [
+        (512, 256, "boxcar"),
+        (512, 256, "hamming"),
+        (256, 64, "hann"),
+        (300, 77, "hann"),
+        (2, 1, "boxcar"),
+    ],
 )
 def test_other_windows_and_hops_give_the_sound_back(window, hop, shape):
     stft, sound = STFT(window=window, hop=hop, shape=shape), noise(1, 4321)

@@ -8,6 +8,7 @@ target is raised by the SNR**, so the accompaniment always stands at `LEVEL` and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -160,7 +161,8 @@ def write(path: str | os.PathLike, sound: np.ndarray, rate: int) -> None:
             f"{path}: could not be written ({error})", do="free some disk space or choose --out"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def resample(sound: np.ndarray, rate: int, to_rate: int) -> np.ndarray:

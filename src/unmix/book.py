@@ -22,12 +22,17 @@ from typing import Any
 import yaml
 
 from unmix import gates
+from unmix.datasets.catalogue import MODULES, available
 from unmix.errors import BookError
 from unmix.report.player import FOLDER as MEDIA
-from unmix.runs.places import checkout
+from unmix.runs.places import checkout, store_folder
+from unmix.runs.store import Store
 
 LIMITS = {"tiny": 600, "quick": 3600, "full": 7 * 24 * 3600}
 """Longest time in seconds that one notebook may take, by profile."""
+
+FOLDERS = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_CACHE", "UNMIX_RESULTS")
+"""Environment variables that name folders."""
 
 OWN = {"book.py", "gates.py", "cli.py"}
 """Modules that no notebook rests on."""
@@ -41,13 +46,23 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
         out: where to build; None takes `_build/` in the checkout.
 
     Raises:
-        BookError: a notebook or a page did not pass a gate.
+        BookError: a notebook or a page did not pass a gate, or a file cannot be written.
         SpecError: the profile is unknown.
     """
     from unmix.papers.experiment import profile
 
     profile(parameters["profile"])
     root = checkout()
+    try:
+        return _build(root, _anchored(parameters), out)
+    except OSError as error:
+        raise BookError(
+            f"{error.filename or out or root}: {error.strerror or error}",
+            do="free some disk space, choose another folder with --out, or restore the file",
+        ) from error
+
+
+def _build(root: Path, parameters: Mapping[str, Any], out: Path | None) -> Path:
     if not (root / "_toc.yml").is_file():
         raise BookError(f"{root}: holds no book", expected="_toc.yml", do="run it in the checkout")
     out = (out or root / "_build").resolve()
@@ -67,13 +82,34 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
     gates.check_pages(built)
     times["checks"] = time.perf_counter() - started
     final = out / "html"
-    shutil.rmtree(final, ignore_errors=True)
-    shutil.copytree(built, final)
+    _replace(built, final)
     for part, seconds in times.items():
         print(f"{part:44s} {seconds:7.1f} s")
     print(f"{'together':44s} {sum(times.values()):7.1f} s")
     print(f"The book: {final / 'index.html'}")
     return final / "index.html"
+
+
+def _anchored(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with whole paths: notebooks run in folders of their own."""
+    folders = {name: parameters[name] for name in ("data_root", "store") if parameters.get(name)}
+    return {**parameters, **{name: _whole(value) for name, value in folders.items()}}
+
+
+def _whole(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _replace(built: Path, final: Path) -> None:
+    """Put a copy of the folder `built` in the place of `final`, complete or not at all."""
+    new, old = final.with_name(".html.new"), final.with_name(".html.old")
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(built, new)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(new, final)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def notebooks(root: Path) -> list[str]:
@@ -116,11 +152,26 @@ def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
         for path in package.rglob("*")
         if path.suffix in {".py", ".csv", ".json", ".yml"} and path.name not in OWN
     )
-    files += sorted((root / "results").rglob("*.json"))
+    results = Path(os.environ.get("UNMIX_RESULTS") or root / "results")
+    files += sorted(path for path in results.rglob("*") if path.suffix in {".csv", ".json"})
+    whole.update(repr(_better(parameters)).encode())
     for path in files:
         whole.update(f"{path.relative_to(root) if root in path.parents else path.name}\n".encode())
         whole.update(path.read_bytes())
     return whole.hexdigest()
+
+
+def _better(parameters: Mapping[str, Any]) -> list[str]:
+    """Return what decides the evidence shown, beside the notebook's own runs.
+
+    That is whether the dataset is there, and `full` runs in the store (under profile `full` they
+    are the notebook's own).
+    """
+    here = [name for name in MODULES if available(name, parameters.get("data_root"))]
+    if parameters["profile"] == "full":
+        return here
+    runs = Store(store_folder(parameters.get("store"))).runs()
+    return here + [run.key for run in runs if run.provenance()["fidelity"] == "full"]
 
 
 def _execute(
@@ -164,6 +215,7 @@ def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
     command += ["--parameters_yaml", yaml.safe_dump(dict(parameters))]
     environment = {
         **os.environ,
+        **{name: _whole(os.environ[name]) for name in FOLDERS if os.environ.get(name)},
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }

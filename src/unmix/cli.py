@@ -22,6 +22,9 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
 app.add_typer(data, name="data")
 
+INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended."""
+
 DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder that holds the datasets, e.g. MIR-1K/. Default: $UNMIX_DATA."),
@@ -204,7 +207,9 @@ def table(
 
 @app.command()
 def separate(
-    file: Annotated[Path, typer.Argument(help="Sound file of any rate and number of channels.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Sound file of any rate and number of channels.")
+    ] = None,
     system: Annotated[
         str, typer.Option(help="PAPER/EXPERIMENT/ROW; `--system list` lists them.")
     ] = "parwal/table4/3-rnn-mse",
@@ -224,6 +229,8 @@ def separate(
         for line in systems(profile, store, data_root):
             typer.echo(line)
         return
+    if file is None:
+        raise typer.BadParameter("a sound file is missing: unmix separate FILE --system ...")
     for path in separate_file(file, system, out, profile, store, data_root):
         typer.echo(f"wrote {path}")
 
@@ -258,13 +265,13 @@ def book(
 def main() -> None:
     """Run the command line; an error that a user can cause is one message and exit status 1."""
     try:
-        app(standalone_mode=False)
+        # With standalone_mode off, typer returns the status of `typer.Exit`, and 130 for Ctrl-C.
+        status = app(standalone_mode=False) or 0
     except UnmixError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; the same command goes on where this one stopped", err=True)
-        sys.exit(130)
+        status = INTERRUPTED
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
@@ -273,3 +280,7 @@ def main() -> None:
             error.show()
             sys.exit(error.exit_code)
         raise
+    if status == INTERRUPTED:
+        typer.echo("interrupted; the same command goes on where this one stopped", err=True)
+    if status:
+        sys.exit(status)

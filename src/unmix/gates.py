@@ -31,7 +31,9 @@ def check_notebook(path: Path, name: str = "") -> None:
         for item in outputs:
             if item.get("output_type") == "error":
                 problems.append(f"cell {number}: {item.get('ename')}: {item.get('evalue')}")
-        pictures = any("image/png" in item.get("data", {}) for item in outputs)
+        pictures = any(
+            kind.startswith("image/") for item in outputs for kind in item.get("data", {})
+        )
         words = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
         if pictures and not words.strip():
             problems.append(f"cell {number}: a picture without mystnb.image.alt in its metadata")
@@ -73,6 +75,7 @@ def check_pages(built: Path) -> None:
         BookError: with every problem found.
     """
     pages: dict[Path, _Page] = {}
+    root = built.resolve()
     for path in sorted(built.rglob("*.html")):
         if "_static" in path.relative_to(built).parts:
             continue
@@ -83,14 +86,16 @@ def check_pages(built: Path) -> None:
         raise BookError(f"{built}: holds no pages", do="build the book anew")
     problems = []
     for path, page in pages.items():
-        name = path.relative_to(built.resolve())
+        name = path.relative_to(root)
         problems += [f"{name}: picture {src} has no alternative text" for src in page.wordless]
         for tag, src in page.sources:
             file = _local(path, src)
-            if file is not None and not (file.is_file() and file.stat().st_size):
+            if file is not None and not (
+                file.is_relative_to(root) and file.is_file() and file.stat().st_size
+            ):
                 problems.append(f"{name}: {tag} file {src} is missing or empty")
         for link in page.links:
-            problems += [f"{name}: {why}" for why in _dead(path, link, pages)]
+            problems += [f"{name}: {why}" for why in _dead(path, link, pages, root)]
     if problems:
         raise BookError(
             f"the built book has {len(problems)} problem(s):\n" + "\n".join(problems[:30]),
@@ -106,14 +111,15 @@ def _local(page: Path, address: str) -> Path | None:
     return (page.parent / unquote(parts.path)).resolve()
 
 
-def _dead(page: Path, link: str, pages: dict[Path, _Page]) -> list[str]:
+def _dead(page: Path, link: str, pages: dict[Path, _Page], root: Path) -> list[str]:
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         return []
     target = _local(page, link) or page
     if target.is_dir():
         target = target / "index.html"
-    if not target.is_file():
+    # What lies outside the book on this machine is not there for a reader.
+    if not (target.is_relative_to(root) and target.is_file()):
         return [f"dead link {link}"]
     anchor = unquote(parts.fragment)
     if anchor and target in pages and anchor not in pages[target].ids and anchor != "top":

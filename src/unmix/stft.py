@@ -40,6 +40,11 @@ class STFT:
                 f"an STFT with window {self.window}, hop {self.hop} and rate {self.rate} Hz",
                 expected="0 < hop <= window, both in samples, and a positive rate",
             )
+        if self.shape not in ("boxcar", "hamming") and self.hop == self.window:
+            raise SpecError(
+                f"an STFT with hop {self.hop} as long as its {self.shape} window",
+                expected="a smaller hop, since the window is zero at its edge",
+            )
 
     @property
     def bins(self) -> int:

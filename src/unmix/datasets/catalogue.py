@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from unmix.datasets.track import PARTS, Dataset
 from unmix.errors import DatasetError, one_of
 
 MODULES = {"mir1k": "unmix.datasets.mir1k", "synthetic-voice": "unmix.datasets.synthetic"}
-"""The datasets, and the module of each."""
+"""The datasets, and the module of each (imported when it is opened, so that a change in one dataset
+leaves the stored runs of the others valid)."""
 
 
 def data_root(given: str | os.PathLike | None = None) -> Path | None:
@@ -21,10 +23,10 @@ def data_root(given: str | os.PathLike | None = None) -> Path | None:
 
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
     """Return whether a dataset that must be fetched lies in the data root."""
-    from unmix.datasets.mir1k import wavfile_folder
-
     folder = data_root(root)
-    return name == "mir1k" and folder is not None and wavfile_folder(folder).is_dir()
+    if folder is None or name != "mir1k":
+        return False
+    return import_module(MODULES[name]).wavfile_folder(folder).is_dir()  # type: ignore[no-any-return]
 
 
 def open_dataset(
@@ -42,18 +44,16 @@ def open_dataset(
     Raises:
         DatasetError: the name is unknown, or the dataset is not there.
     """
+    if name not in MODULES:
+        raise DatasetError(one_of("dataset", name, MODULES), expected=", ".join(MODULES))
+    module = import_module(MODULES[name])
     if name == "synthetic-voice":
-        from unmix.datasets.synthetic import SyntheticVoice
-
-        return SyntheticVoice(dict(zip(PARTS, clips, strict=True))) if clips else SyntheticVoice()
-    if name == "mir1k":
-        from unmix.datasets.mir1k import GET_IT, Mir1k
-
-        folder = data_root(root)
-        if folder is None:
-            raise DatasetError("mir1k: no folder with datasets is set", do=GET_IT)
-        return Mir1k(folder)
-    raise DatasetError(one_of("dataset", name, MODULES), expected=", ".join(MODULES))
+        counts = (dict(zip(PARTS, clips, strict=True)),) if clips else ()
+        return module.SyntheticVoice(*counts)  # type: ignore[no-any-return]
+    folder = data_root(root)
+    if folder is None:
+        raise DatasetError(f"{name}: no folder with datasets is set", do=module.GET_IT)
+    return module.Mir1k(folder)  # type: ignore[no-any-return]
 
 
 def chosen(split: Mapping[str, Sequence[str]], clips: tuple[int, int, int] | None) -> dict:

@@ -12,7 +12,7 @@ import pandas as pd
 from unmix.datasets.catalogue import available, open_dataset
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.track import Dataset
-from unmix.errors import UnmixError
+from unmix.errors import DatasetError, UnmixError
 from unmix.metrics.scores import global_scores
 from unmix.papers.experiment import PROFILES, Experiment, Row, Setting, experiment, paper, profile
 from unmix.papers.published import published
@@ -29,10 +29,20 @@ def setting(paper_name: str, profile_name: str, data_root: str | os.PathLike | N
 
     `tiny` always takes the stand-in and `full` always the paper's dataset; `quick` takes a subset
     of the dataset where it is there, else the stand-in.
+
+    Raises:
+        DatasetError: a data root is named that does not exist (the stand-in would hide it).
     """
     chosen = profile(profile_name)
     real = chosen.name == "full"
     if chosen.name == "quick":
+        root = root_of(data_root)
+        if root is not None and not root.is_dir():
+            raise DatasetError(
+                f"{root}: no such folder for datasets",
+                expected="--data-root or UNMIX_DATA naming a folder, or neither for the stand-in",
+                do="check the name, or fetch the dataset into it with `unmix data fetch`",
+            )
         real = available(paper(paper_name).DATASET, data_root)
     return Setting(chosen, real)
 

@@ -19,7 +19,9 @@ PEAK = 0.9
 
 
 def slug(text: str) -> str:
-    """Return text as a part of a file's name."""
+    """Return text as a part of a file's name; the sign of a number becomes a word."""
+    for sign, word in (("-", "minus "), ("−", "minus "), ("+", "plus ")):
+        text = re.sub(rf"(?<!\S){re.escape(sign)}(?=\d)", word, text)
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 

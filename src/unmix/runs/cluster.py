@@ -115,6 +115,8 @@ def one(run_key: str, spec: Spec, root: str, data_root: str | None, device: str)
     store = Store(root)
     with store.writing(run_key) as folder:
         if store.get(run_key) is None:
+            for left in folder.glob(".*"):
+                left.unlink()  # half a file, of a process that was killed
             dataset = open_dataset(spec.dataset, data_root, spec.clips)
 
             def log(row: dict[str, Any]) -> None:
@@ -149,23 +151,27 @@ class _Watcher(threading.Thread):
 
     def run(self) -> None:
         while not self.stop.wait(0.5):
-            for run_key in list(self.files):
-                self._pass_on(run_key)
+            for run_key, path in list(self.files.items()):
+                self._pass_on(run_key, path)
 
-    def _pass_on(self, run_key: str) -> None:
-        lines = _lines(self.files[run_key])
+    def _pass_on(self, run_key: str, path: Path) -> None:
+        lines = _lines(path)
         for line in lines[self.seen[run_key] :]:
             self._tell(run_key, json.loads(line))
         self.seen[run_key] = max(len(lines), self.seen[run_key])
 
     def finished(self, run_key: str) -> None:
         """Count a finished run and say so."""
-        self.done += 1
+        with self.lock:
+            # Epochs that were read before the end are no news after it.
+            self.files.pop(run_key, None)
+            self.done += 1
         self._tell(run_key, None)
 
     def _tell(self, run_key: str, row: dict[str, Any] | None) -> None:
         with self.lock:
-            self.watch(Event(self.names[run_key], row, self.done, self.total))
+            if row is None or run_key in self.files:
+                self.watch(Event(self.names[run_key], row, self.done, self.total))
 
 
 def _lines(path: Path) -> list[str]:

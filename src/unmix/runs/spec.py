@@ -19,6 +19,10 @@ class Mixing:
 
     snr_db: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not abs(self.snr_db) <= 100.0:
+            raise SpecError(f"an SNR of {self.snr_db} dB", expected="-100 to 100 dB")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -72,6 +76,17 @@ class Spec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        clips = self.clips
+        if clips is not None and (
+            len(clips) != 3 or not all(isinstance(count, int) and count > 0 for count in clips)
+        ):
+            raise SpecError(f"clips {clips}", expected="three positive numbers, or none")
+        if self.seed < 0:
+            raise SpecError(f"seed {self.seed}", expected="0 or more")
+        if self.training and self.training.chunk * self.stft.rate < self.stft.hop:
+            raise SpecError(
+                f"chunks of {self.training.chunk} s", expected="at least one hop of the transform"
+            )
         is_network = hasattr(self.separator, "build")
         if is_network != (self.training is not None):
             raise SpecError(

@@ -59,7 +59,15 @@ class Run:
 
     def scores(self) -> pd.DataFrame:
         """Return a row a clip: `clip`, `song`, `artist`, `samples`, `source` and the metrics."""
-        return self._table("scores.csv")
+        table = self._table("scores.csv")
+        expected = self.provenance()["clips"]["test"]
+        if len(table) != expected or table["clip"].isna().any():
+            raise StoreError(
+                f"{self.folder / 'scores.csv'}: holds {len(table)} rows",
+                expected=f"{expected}, one for each test clip",
+                do="delete the folder and run it again; the file was cut short",
+            )
+        return table
 
     def history(self) -> pd.DataFrame:
         """Return a row an epoch; empty where nothing was trained by epochs."""
@@ -70,7 +78,7 @@ class Run:
     def _table(self, name: str) -> pd.DataFrame:
         path = self.folder / name
         try:
-            return pd.read_csv(path, float_precision="round_trip")
+            return pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"{path}: cannot be read ({error})", do="delete the folder and run it again"
@@ -122,12 +130,21 @@ class Store:
                 else:
                     shutil.rmtree(partial, ignore_errors=True)
         except OSError as error:
+            if not _in_store(error, self.root):
+                raise
             raise StoreError(
                 f"{partial}: cannot be written ({_reason(error)})",
                 expected="a folder with room for the run",
                 do="free some space, or choose another folder with --store; the next call goes on "
                 "from the last checkpoint",
             ) from error
+
+
+def _in_store(error: OSError, root: Path) -> bool:
+    """Return whether an error comes from writing the store, not from reading something else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return True
+    return error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(root)
 
 
 def _reason(error: OSError) -> str:
@@ -142,5 +159,5 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV; scores keep six decimals, in dB far below what any metric resolves."""
-    table.to_csv(path, index=False, float_format="%.6f")
+    """Write a table as CSV; nine digits are in dB far below what any metric resolves."""
+    table.to_csv(path, index=False, float_format="%.9g")

@@ -1,0 +1,167 @@
+"""Convolutive NMF: its updates only descend, agree with scikit-learn's, and separate."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from unmix.audio import at_level
+from unmix.datasets.track import Clip, Track
+from unmix.errors import DatasetError, SpecError
+from unmix.models.nmf import ConvolutiveNmf, approximation, divergence, factorise, shifted
+from unmix.stft import STFT
+
+RATE = 8000
+
+
+def draw(*shape, seed):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).double() + 0.05
+
+
+@pytest.mark.parametrize("learn", [True, False])
+@pytest.mark.parametrize("lags", [1, 2, 5])
+def test_no_update_raises_the_divergence(lags, learn):
+    spectrum = draw(20, 30, seed=0) ** 3
+    bases, activations = draw(lags, 20, 4, seed=1), draw(4, 30, seed=2)
+    values = [float(divergence(spectrum, approximation(bases, activations)))]
+    for _ in range(40):
+        bases, activations = factorise(spectrum, bases, activations, 1, learn=learn)
+        values.append(float(divergence(spectrum, approximation(bases, activations))))
+    falls = -np.diff(values)
+    assert (falls > -1e-9 * values[0]).all()
+    assert values[-1] < (0.8 if learn else 1.0) * values[1], "and it goes on to fall"
+
+
+@pytest.mark.parametrize("lags", [1, 4])
+def test_what_is_exact_stays_also_at_the_end_of_the_clip(lags):
+    bases, activations = draw(lags, 20, 4, seed=1), draw(4, 15, seed=2)
+    spectrum = approximation(bases, activations)
+    for learn in (True, False):
+        found = approximation(*factorise(spectrum, bases, activations, 3, learn=learn))
+        assert torch.allclose(found, spectrum, rtol=1e-7)
+
+
+def test_held_bases_stay_and_learnt_ones_sum_to_one():
+    spectrum, bases = draw(20, 30, seed=0), draw(3, 20, 4, seed=1)
+    held, _ = factorise(spectrum, bases, draw(4, 30, seed=2), 5, learn=False)
+    assert torch.equal(held, bases)
+    learnt, activations = factorise(spectrum, bases, draw(4, 30, seed=2), 5)
+    assert torch.allclose(learnt.sum((0, 1)), torch.ones(4).double(), atol=1e-6)
+    assert (learnt >= 0).all()
+    assert (activations >= 0).all()
+
+
+def test_without_lags_it_is_scikit_learns_nmf():
+    from sklearn.decomposition import non_negative_factorization
+
+    spectrum, bases, activations = draw(25, 40, seed=0), draw(1, 25, 5, seed=1), draw(5, 40, seed=2)
+    ours = approximation(*factorise(spectrum, bases, activations, 30))
+    # Its left factor is updated first, as the activations are here.
+    left, right, _ = non_negative_factorization(
+        spectrum.T.numpy(),
+        W=activations.T.numpy().copy(),
+        H=bases[0].T.numpy().copy(),
+        n_components=5,
+        init="custom",
+        solver="mu",
+        beta_loss="kullback-leibler",
+        tol=0,
+        max_iter=30,
+    )
+    assert np.allclose(ours.numpy(), (left @ right).T, rtol=1e-6)
+
+
+def test_a_spectrum_of_one_moving_base_is_found():
+    # What sweeps upwards over three frames needs lags; without them one base cannot hold it.
+    base = torch.zeros(3, 12, 1).double()
+    for lag in range(3):
+        base[lag, 2 + 4 * lag, 0] = 1.0
+    strokes = torch.zeros(1, 40).double()
+    strokes[0, [3, 11, 12, 25]] = torch.tensor([1.0, 2.0, 1.0, 3.0]).double()
+    spectrum = approximation(base, strokes)
+    left = {}
+    for lags in (1, 3):
+        found = factorise(spectrum, draw(lags, 12, 1, seed=1), draw(1, 40, seed=2), 300)
+        left[lags] = float(divergence(spectrum, approximation(*found)))
+    assert left[3] < 1e-3 * left[1]
+
+
+@pytest.mark.parametrize(
+    ("lag", "wanted"),
+    [(0, [1, 2, 3]), (1, [0, 1, 2]), (-1, [2, 3, 0]), (9, [0] * 3), (-9, [0] * 3)],
+)
+def test_shifts_move_silence_in(lag, wanted):
+    assert shifted(torch.tensor([[1, 2, 3]]), lag).tolist() == [wanted]
+
+
+def tones(frequencies, seconds, seed):
+    """Tones that come and go, shape `(1, samples)`."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    sound = np.zeros(len(time))
+    for frequency in frequencies:
+        loudness = np.abs(np.sin(2 * np.pi * rng.uniform(0.5, 2.0) * time + rng.uniform(0, 6)))
+        sound += loudness * np.sin(2 * np.pi * frequency * time)
+    return at_level(sound[None].astype(np.float32))
+
+
+def track(seed, seconds=2.0):
+    sources = {
+        "voice": tones((900, 1400, 2300), seconds, seed),
+        "accompaniment": tones((200, 350, 3300), seconds, seed + 100),
+    }
+    return Track(Clip(f"a_{seed}_01", f"a_{seed}"), RATE, sources)
+
+
+def error_db(found, wanted):
+    return 10 * math.log10(np.square(found - wanted).sum() / np.square(wanted).sum())
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return ConvolutiveNmf(rank=4, lags=2, iterations=40, steps=40)
+
+
+def test_sources_of_separate_spectra_are_learnt_and_separated(settings):
+    stft = STFT()
+    separator = settings.fit([track(0), track(1)], stft, seed=0)
+    heard = track(7)
+    mixture = heard.sources["voice"] + heard.sources["accompaniment"]
+    found = separator.separate(mixture)
+    for name, sound in heard.sources.items():
+        assert found[name].shape == sound.shape
+        assert error_db(found[name], sound) < -20
+    assert np.allclose(found["voice"] + found["accompaniment"], mixture, atol=1e-6)
+    again = settings.restore(separator.tensors(), stft).separate(mixture)
+    assert np.array_equal(again["voice"], found["voice"])
+
+
+def test_one_seed_gives_one_result_and_another_another(settings):
+    one, same, other = (settings.fit([track(0)], STFT(), seed).tensors() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_learning_takes_no_more_frames_than_asked_for():
+    brief = ConvolutiveNmf(rank=2, lags=1, iterations=3, steps=3, frames=10)
+    whole, start = track(0), track(0)
+    cut = {name: sound.copy() for name, sound in start.sources.items()}
+    for name, sound in cut.items():
+        # Ten frames of 256 reach no further than 9 hops and half a window.
+        sound[:, 9 * 256 + 512 :] = sound[:, 9 * 256 + 512 :][:, ::-1]
+        assert not np.array_equal(sound, whole.sources[name])
+    one = brief.fit([whole], STFT(), 0).tensors()
+    other = brief.fit([Track(whole.clip, RATE, cut)], STFT(), 0).tensors()
+    assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.parametrize("name", ["rank", "lags", "iterations", "steps", "frames"])
+def test_settings_must_be_positive(name):
+    with pytest.raises(SpecError, match=f"{name}=0.*Expected: positive numbers"):
+        ConvolutiveNmf(**{name: 0})
+
+
+def test_a_part_without_clips_is_refused(settings):
+    with pytest.raises(DatasetError, match="a part without clips"):
+        settings.fit([], STFT(), 0)
