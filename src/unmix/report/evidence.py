@@ -146,7 +146,13 @@ def gather(
             offers.append(Evidence(row, from_store(row, store, data_root, count)))
             if best:
                 offers.append(Evidence(row, from_results(paper_name, row)))
-    return [max(offers, key=_worth) for offers in found.values()]
+    chosen_rows = [max(offers, key=_worth) for offers in found.values()]
+    if best:
+        # Rows that only a stand-in has say nothing beside those of the paper's dataset.
+        papers = [row.keys for row in experiments["full"][1].rows]
+        if any(item.runs for item in chosen_rows):
+            return [item for item in chosen_rows if item.runs or item.row.keys in papers]
+    return chosen_rows
 
 
 def _worth(offer: Evidence) -> tuple[int, int]:
