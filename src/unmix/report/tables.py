@@ -117,7 +117,11 @@ def how(rows: Sequence[Evidence]) -> str:
     kinds = sorted({item.fidelity for item in done})
     scored = pd.concat([item.globals() for item in done])
     seeds = sorted({len(item.runs) for item in done})
-    learning = [entry["learning_s"] for entry in made]
+    histories = [run.history() for run in runs]
+    learning = [
+        max(entry["learning_s"], history["seconds"].sum() if len(history) else 0.0)
+        for entry, history in zip(made, histories, strict=True)
+    ]
     parts = [
         "Evidence: " + " and ".join(f"{kind} ({FIDELITY[kind]})" for kind in kinds),
         f"dataset {_set(spec.dataset for spec in specs)}, split {_set(s.split for s in specs)}, "

@@ -100,7 +100,9 @@ def carry_out(
     try:
         parts = chosen(dataset.split(spec.split), spec.clips)
         separator, history = learn(spec, dataset, parts, folder, identity, device, log)
-        trained = time.perf_counter() - started
+        # A resumed training spent the epochs before in an earlier call.
+        here = time.perf_counter() - started
+        trained = max(here, sum(row["seconds"] for row in history))
         scores = evaluate(spec, tracks(spec, dataset, parts["test"]), separator)
     finally:
         torch.set_num_threads(threads)
@@ -113,7 +115,8 @@ def carry_out(
         )
     write_json(folder / "spec.json", spec.plain())
     counts = {part: len(names) for part, names in parts.items()}
-    times = {"learning_s": trained, "wall_s": time.perf_counter() - started}
+    wall = time.perf_counter() - started + trained - here
+    times = {"learning_s": trained, "wall_s": wall}
     write_json(folder / "provenance.json", provenance(spec, dataset, device, counts, times))
 
 
