@@ -37,6 +37,9 @@ FOLDERS = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_CACHE", "UNMIX_RESULTS")
 OWN = {"book.py", "gates.py", "cli.py"}
 """Modules that no notebook rests on."""
 
+PLACES = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_RESULTS")
+"""Environment variables that decide what a notebook finds."""
+
 
 def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
     """Execute the notebooks, build the book, and return the path of its first page.
@@ -144,7 +147,7 @@ def _copy_sources(root: Path, stage: Path) -> None:
 def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
     """Return a hash over everything that an executed notebook rests on."""
     whole = hashlib.sha256(json.dumps(dict(parameters), sort_keys=True).encode())
-    whole.update(repr(sorted((k, v) for k, v in os.environ.items() if "UNMIX" in k)).encode())
+    whole.update(repr([os.environ.get(name) for name in PLACES]).encode())
     package = Path(__file__).parent
     files = [root / f"{name}.ipynb"]
     files += sorted(
