@@ -266,7 +266,7 @@ def main() -> None:
     """Run the command line; an error that a user can cause is one message and exit status 1."""
     try:
         # With standalone_mode off, typer returns the status of `typer.Exit`, and 130 for Ctrl-C.
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="unmix", standalone_mode=False) or 0
     except UnmixError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

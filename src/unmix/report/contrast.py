@@ -40,7 +40,7 @@ def paired(
     Returns:
         mean, lower and upper end, in dB, and the number of songs.
     """
-    both = clip_scores(one).join(clip_scores(other)[[metric]], rsuffix=" other", how="inner")
+    both = clip_scores(one).join(clip_scores(other)[[metric]].add_suffix(" other"), how="inner")
     if songs is not None:
         both = both[both["song"].isin(list(songs))]
     both = both.dropna()
