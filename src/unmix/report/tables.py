@@ -53,13 +53,13 @@ def terminal(table: pd.DataFrame, title: str) -> Table:
         if with_published:
             shown.add_column(f"{metric}\npaper", justify="right", no_wrap=True)
         shown.add_column(f"{metric}\nhere", justify="right", no_wrap=True)
-    shown.add_column("evidence")
+    shown.add_column("evidence", no_wrap=True)
     for labels, lines in table.groupby(keys, sort=False):
         cells = [str(label) for label in labels]
         for _, line in lines.iterrows():
             if with_published:
                 cells.append(number(line["published"]))
-            cells.append(cell(line))
+            cells.append(cell(line).replace(" ± ", "±"))
         first = lines.iloc[0]
         count = f" × {first['seeds']}" if first["seeds"] > 1 else ""
         shown.add_row(*cells, f"{first['fidelity']}{count}" if first["seeds"] else "not run yet")
@@ -125,7 +125,7 @@ def how(rows: Sequence[Evidence]) -> str:
     parts = [
         "Evidence: " + " and ".join(f"{kind} ({FIDELITY[kind]})" for kind in kinds),
         f"dataset {_set(spec.dataset for spec in specs)}, split {_set(s.split for s in specs)}, "
-        f"voice mixed at {_set(f'{s.mixing.snr_db:g} dB' for s in specs)}",
+        f"voice mixed at {_set(f'{s.mixing.snr_db:g} dB'.replace('-', '−') for s in specs)}",
         f"scores: BSS Eval {specs[0].evaluation.version.replace('-', ' (')}), "
         f"{specs[0].evaluation.taps} taps, whole clip, {specs[0].evaluation.source}, mean over "
         f"{_range(scored['clips'])} test clips weighted by length, "
@@ -137,7 +137,7 @@ def how(rows: Sequence[Evidence]) -> str:
         parts.append(f"budget: at most {_range(budgets)} epochs a network")
     parts.append(f"learning took {min(learning):.0f} to {max(learning):.0f} s a run")
     parts.append(f"device: {_set(entry['device'] for entry in made)}")
-    return ". ".join(parts).replace("−", "-") + "."
+    return ". ".join(parts) + "."
 
 
 def _set(values: object) -> str:
