@@ -386,3 +386,14 @@ def test_spectrograms_without_a_run_say_which_row(results, tmp_path):
     keys = {"input": "Augmented"}
     with pytest.raises(UnmixError, match=r"no stored run for .*Augmented.*unmix run parwal/table2"):
         book.spectrograms("table2", keys)
+
+
+def test_rows_of_different_fidelity_are_marked_in_one_table():
+    line = {"metric": "GNSDR", "published": 1.0, "reproduced": 2.0, "spread": float("nan")}
+    rows = [
+        {"row": name, **line, "seeds": 1, "fidelity": kind, "runs": "k"}
+        for name, kind in (("a", "full"), ("b", "stand-in"))
+    ]
+    both = tables.page(pd.DataFrame(rows), [], "caption")._repr_html_()
+    assert both.count('class="fidelity fidelity-') == 2
+    assert "fidelity" not in tables.page(pd.DataFrame(rows[:1]), [], "caption")._repr_html_()

@@ -44,9 +44,11 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
     """
     _style()
     frames = []
+    mixed = len({item.fidelity for item in rows}) > 1
     for item in rows:
+        name = f"{label(item)} ({item.fidelity})" if mixed else label(item)
         for run in item.runs:
-            frames.append(run.scores().assign(row=label(item)))
+            frames.append(run.scores().assign(row=name))
     data = pd.concat(frames).groupby(["row", "clip"], sort=False)[list(metrics)].mean()
     tidy = data.reset_index()
     figure, axes = plt.subplots(

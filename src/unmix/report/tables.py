@@ -89,6 +89,10 @@ def page(table: pd.DataFrame, rows: Sequence[Evidence], caption: str) -> Shown:
         f'<th scope="colgroup" colspan="{len(columns)}">{metric} (dB)</th>' for metric in metrics
     )
     second = "".join(f'<th scope="col">{name}</th>' for _ in metrics for name in columns)
+    # Rows of different fidelity must not be taken for comparable.
+    mixed = table["fidelity"].nunique() > 1
+    if mixed:
+        head += '<th scope="col" rowspan="2">evidence</th>'
     body = []
     for labels, lines in table.groupby(keys, sort=False):
         cells = [f'<th scope="row">{html.escape(str(label))}</th>' for label in labels]
@@ -98,6 +102,9 @@ def page(table: pd.DataFrame, rows: Sequence[Evidence], caption: str) -> Shown:
             if with_published:
                 values = [number(line["published"]), cell(line), difference]
             cells += [f"<td>{value}</td>" for value in values]
+        if mixed:
+            kind = lines.iloc[0]["fidelity"]
+            cells.append(f'<td><span class="fidelity fidelity-{kind}">{kind}</span></td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
     markup = (
         f'<div class="unmix-scroll"><table class="unmix-table">'
