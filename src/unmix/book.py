@@ -31,21 +31,21 @@ from unmix.runs.store import Store
 LIMITS = {"tiny": 600, "quick": 3600, "full": 7 * 24 * 3600}
 """Longest time in seconds that one notebook may take, by profile."""
 
-FOLDERS = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_CACHE", "UNMIX_RESULTS")
-"""Environment variables that name folders."""
-
 OWN = {"book.py", "gates.py", "cli.py"}
 """Modules that no notebook rests on."""
 
 PLACES = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_RESULTS")
 """Environment variables that decide what a notebook finds."""
 
+FOLDERS = (*PLACES, "UNMIX_CACHE")
+"""Environment variables that name folders."""
+
 
 def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
     """Execute the notebooks, build the book, and return the path of its first page.
 
     Args:
-        parameters: papermill's, the same for every notebook (see `design` in CONTRIBUTING.md).
+        parameters: papermill's, the same for every notebook.
         out: where to build; None takes `_build/` in the checkout.
 
     Raises:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unmix.errors import DatasetError, SpecError, UnmixError, one_of
+
+if TYPE_CHECKING:
+    from unmix.datasets.remote import Report
 
 app = typer.Typer(
     name="unmix",
@@ -66,11 +69,7 @@ def data_verify(
 ) -> None:
     """Check a dataset file by file against the index that the package ships."""
     module, root = _real(name), _root(data_root)
-    report = module.verify(root)
-    for line in report.lines():
-        typer.echo(line)
-    if not report.ok:
-        raise typer.Exit(1)
+    _told(module.verify(root))
 
 
 @data.command("fetch")
@@ -79,7 +78,11 @@ def data_fetch(
 ) -> None:
     """Download a dataset (an interrupted download goes on), unpack and verify it."""
     module, root = _real(name), _root(data_root)
-    report = module.fetch(root)
+    _told(module.fetch(root))
+
+
+def _told(report: Report) -> None:
+    """Print what a verification found; exit with status 1 unless all is as expected."""
     for line in report.lines():
         typer.echo(line)
     if not report.ok:

@@ -16,6 +16,12 @@ def tables(paper_name: str) -> list[str]:
     return sorted(path.stem for path in folder(paper_name).glob("*.csv"))
 
 
+def by_row(table: pd.DataFrame) -> dict[tuple[str, ...], float]:
+    """Return the values of a published table by its key columns and the metric."""
+    keys = [name for name in table.columns if name not in ("value", "note")]
+    return {tuple(line[name] for name in keys): line["value"] for line in table.to_dict("records")}
+
+
 def published(paper_name: str, table: str) -> pd.DataFrame:
     """Return a published table in long form; empty where the paper has no such table.
 

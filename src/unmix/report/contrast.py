@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from unmix.metrics.scores import GLOBAL
+from unmix.papers.published import by_row
 from unmix.report.evidence import Evidence
 from unmix.report.tables import Shown, number
 
@@ -77,10 +78,7 @@ def table(
         caption: of the table.
         songs: only these songs; None takes all.
     """
-    known = {
-        (*(line[name] for name in published.columns[:-3]), line["metric"]): line["value"]
-        for line in published.to_dict("records")
-    }
+    known = by_row(published)
     body, text = [], []
     for words, one, other in pairs:
         cells = [f'<th scope="row">{html.escape(words)}</th>']
@@ -105,6 +103,7 @@ def table(
     second = "".join(f'<th scope="col">{name}</th>' for _ in metrics for name in columns)
     return Shown(
         f'<div class="unmix-scroll"><table class="unmix-table">'
-        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr><tr>{second}</tr></thead><tbody>{''.join(body)}</tbody></table></div>",
+        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr><tr>{second}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table></div>",
         "\n".join(text),
     )

@@ -15,7 +15,7 @@ from unmix.datasets.track import Dataset
 from unmix.errors import DatasetError, UnmixError
 from unmix.metrics.scores import global_scores
 from unmix.papers.experiment import PROFILES, Experiment, Row, Setting, experiment, paper, profile
-from unmix.papers.published import published
+from unmix.papers.published import by_row, published
 from unmix.runs.execute import key
 from unmix.runs.places import results_folder
 from unmix.runs.store import Run, Store
@@ -168,12 +168,7 @@ def comparison(
     (standard deviation over seeds; nan for one), `seeds`, `fidelity`, `runs` (their keys, the
     first twelve digits each).
     """
-    keys = list(rows[0].row.keys)
-    printed = published(paper_name, name)
-    values = {
-        (*(line[column] for column in keys), line["metric"]): line["value"]
-        for line in printed.to_dict("records")
-    }
+    values = by_row(published(paper_name, name))
     lines = []
     for item in rows:
         scores = item.globals()
