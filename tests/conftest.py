@@ -1,6 +1,7 @@
 """Small sounds, a small dataset, and the real one where it lies."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,60 @@ def real_tracks(real_data):
         cut = {source: sound[:, :24000] for source, sound in track.sources.items()}
         tracks.append(Track(track.clip, 8000, cut))
     return tracks
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """An empty `results/parwal`."""
+    monkeypatch.setenv("UNMIX_RESULTS", str(tmp_path / "results"))
+    monkeypatch.delenv("UNMIX_DATA", raising=False)
+    (tmp_path / "results" / "parwal").mkdir(parents=True)
+    return tmp_path / "results" / "parwal"
+
+
+@pytest.fixture
+def store(tmp_path, results, standin_cache):
+    """A store with a run on the stand-in for each row of Table II under `tiny`."""
+    # Imported here, because most tests need no report.
+    from aids import TINY, fabricate, scores, spec_of
+    from unmix.runs.execute import key
+    from unmix.runs.store import Store
+
+    found = Store(tmp_path / "store")
+    dataset = catalogue.open_dataset("synthetic-voice", None, TINY.profile.clips)
+    for shift, label in enumerate(("Not augmented", "Augmented")):
+        spec = spec_of(TINY, label)
+        table = scores(a_1=1.0 + shift, a_2=2.0 + shift, b_1=3.0 + 2 * shift)
+        fabricate(found.root / key(spec, dataset), spec, "stand-in", table, history=(0.5, 0.25))
+    return found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A store that all tests of a file share, no evidence, and no dataset."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNMIX_STORE", str(folder / "store"))
+        patch.setenv("UNMIX_RESULTS", str(folder / "results"))
+        patch.setenv("COLUMNS", "100")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.delenv("UNMIX_DATA", raising=False)
+        yield folder
+
+
+@pytest.fixture
+def unmix(monkeypatch, capfd):
+    """Call the command line in this process; returns its status, output and messages."""
+    from unmix import cli
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["unmix", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+        found = capfd.readouterr()
+        return status, found.out, found.err
+
+    return call

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from unmix import book, gates
-from unmix.errors import BookError
+from unmix.errors import BookError, DatasetError
 from unmix.papers.experiment import PROFILES, Setting, experiment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,6 +146,13 @@ def test_a_good_build_has_pages_sound_and_words(first):
     assert all(not cell.get("outputs") for cell in source["cells"]), "the source stays as it was"
 
 
+def test_the_cell_that_repeats_the_parameters_is_on_no_page(first):
+    page = (first / "out" / "html" / f"{NAME}.html").read_text()
+    assert "# Parameters" in executed(first).read_text(), "papermill's own comment"
+    assert "Parameters</span>" not in page
+    assert page.count("profile</span>") == 2, "where they are explained, and where they are used"
+
+
 def test_relative_folders_mean_those_of_the_caller(first):
     said = outputs(executed(first))
     assert f"profile tiny store {first / 'runs'} cache {first / 'cache'}" in said
@@ -183,6 +190,7 @@ def test_a_failing_notebook_is_named_with_its_error_and_the_old_book_stays(home,
         caught.value
     )
     assert "Traceback" not in str(caught.value)
+    assert str(caught.value).count("What to do: ") == 1, "the notebook's error says it already"
     nothing_half_there(home, before)
     write_notebook(home / "checkout")
     capsys.readouterr()
@@ -221,6 +229,22 @@ def test_a_picture_without_words_stops_the_build_before_the_pages(home):
 def test_an_unknown_parameter_is_refused_before_anything_runs(home):
     with pytest.raises(BookError, match=r"one\.ipynb: has no parameter\(s\) colour"):
         build(home, colour="blue")
+
+
+def test_a_dataset_that_is_missing_is_told_before_anything_runs(home, monkeypatch, capsys):
+    monkeypatch.delenv("UNMIX_DATA", raising=False)
+    write_notebook(home / "checkout", end="1 + 2")
+    with pytest.raises(DatasetError, match="no folder with datasets is set") as caught:
+        build(home, profile="full")
+    assert str(caught.value).count("What to do: ") == 1
+    with pytest.raises(DatasetError, match="MIR-1K was not found"):
+        build(home, profile="full", data_root=str(home))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_data_root_without_the_dataset_is_told_in_one_line(home, capsys):
+    build(home, data_root=str(home))
+    assert capsys.readouterr().out.startswith("note: this profile's runs are on the embedded")
 
 
 def test_a_place_that_cannot_be_written_is_told(home):
@@ -357,3 +381,20 @@ def test_papermill_alone_executes_a_notebook(tmp_path, standin_cache, monkeypatc
     assert "a stand-in, not the paper" in outputs(done)
     assert len(list((tmp_path / "media").glob("parwal-table2-*.mp3"))) == 7
     assert len(list((tmp_path / "runs").glob("*/scores.csv"))) == 7
+
+
+def test_papermill_with_the_folder_of_its_output_and_a_wrong_profile(tmp_path, standin_cache):
+    """As the README has it: `--cwd` is where the players' files go."""
+    source, done = ROOT / "notebooks" / "parwal" / "table2.ipynb", tmp_path / "out" / "out.ipynb"
+    done.parent.mkdir()
+    command = [sys.executable, "-m", "papermill", str(source), str(done), "--cwd", str(done.parent)]
+    ended = subprocess.run(
+        [*command, "-p", "profile", "quik"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode != 0
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "unknown profile 'quik' (did you mean 'quick'?). Expected: tiny, quick, full." in last

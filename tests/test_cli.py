@@ -10,48 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
-from unmix import audio, cli
+from aids import FULL, fabricate, refused, scores, spec_of
+from unmix import __version__, audio
 from unmix.datasets.mir1k import index
 from unmix.papers.experiment import PROFILES, Setting, experiment
 from unmix.runs.store import Store
 
-pytestmark = pytest.mark.usefixtures("standin_cache")
+pytestmark = pytest.mark.usefixtures("standin_cache", "home")
 
 COMMANDS = ["", "data", "data list", "data verify", "data fetch", "data make"]
 COMMANDS += ["run", "table", "separate", "book"]
-NETWORK = ["--system", "parwal/table4/3-rnn-mse", "--profile", "tiny"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A store that all tests of this file share, no evidence, and no dataset."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNMIX_STORE", str(folder / "store"))
-        patch.setenv("UNMIX_RESULTS", str(folder / "results"))
-        patch.setenv("COLUMNS", "100")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.delenv("UNMIX_DATA", raising=False)
-        yield folder
-
-
-@pytest.fixture
-def unmix(monkeypatch, capfd):
-    """Call the command line in this process; returns its status, output and messages."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["unmix", *map(str, words)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code
-        found = capfd.readouterr()
-        return status, found.out, found.err
-
-    return call
 
 
 def start(*words):
@@ -72,7 +41,7 @@ def stop_after(process, runs, how):
 
 
 @pytest.fixture(scope="module")
-def interrupted(home):
+def interrupted(standin_cache, home):
     """What remained of running Table IV: after Ctrl-C, after kill -9, and when it was completed."""
     store, seen = Store(os.environ["UNMIX_STORE"]), []
     words = ("run", "parwal/table4", "--profile", "tiny", "--workers", "1")
@@ -114,7 +83,8 @@ def test_the_next_call_completes_and_repeats_nothing(interrupted, unmix):
     done = re.findall(r"^\[(\d+)/(\d+)\] done: (.*)$", out, re.MULTILINE)
     assert len(done) == 8 - len(before)
     assert done[-1][:2] == (str(len(done)), str(len(done)))
-    assert out.splitlines()[-1].endswith("Look at it: unmix table parwal/table4")
+    hint = "Look at it: unmix table parwal/table4 --profile tiny --own"
+    assert out.splitlines()[-1].endswith(hint)
     status, out, _ = unmix("run", "parwal/table4", "--profile", "tiny", "--workers", "1")
     assert (status, "done:" in out) == (0, False)
 
@@ -172,115 +142,9 @@ def test_table_of_what_was_not_run_says_so(unmix, tmp_path):
     status, out, _ = unmix("table", "parwal/table3", *words)
     assert status == 0
     assert out.count("not run yet") >= 4
+    assert f"What is not run yet: unmix run parwal/table3 --profile tiny --store {tmp_path}" in out
     _, out, _ = unmix("table", "parwal/table3", "--csv", *words)
     assert out.splitlines()[1] == "Vocal,GNSDR,5.6300,,,0,,"
-
-
-# Separating a file.
-
-
-def sound(path, channels=1, rate=8000, seconds=1.3, silent=()):
-    rng = np.random.default_rng(channels)
-    time = np.arange(round(seconds * rate)) / rate
-    tone = 0.3 * np.sin(2 * np.pi * (300 * time + np.sin(9 * time)))
-    data = np.stack([tone + 0.1 * rng.standard_normal(len(tone)) for _ in range(channels)])
-    data[list(silent)] = 0
-    soundfile.write(path, data.T, rate, subtype="FLOAT")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("channels", "rate", "silent"), [(1, 8000, ()), (2, 44100, ()), (3, 16000, (1,))]
-)
-def test_estimates_add_up_to_the_mixture(interrupted, unmix, tmp_path, channels, rate, silent):
-    file = sound(tmp_path / "my song.wav", channels, rate, silent=silent)
-    status, out, err = unmix("separate", file, *NETWORK, "-o", tmp_path / "out")
-    assert (status, err) == (0, "")
-    paths = [tmp_path / "out" / f"my song.{name}.wav" for name in ("voice", "accompaniment")]
-    assert out == "".join(f"wrote {path}\n" for path in paths)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "my song.accompaniment.wav",
-        "my song.voice.wav",
-    ]
-    mixture = audio.resample(audio.read(file)[0], rate, 8000)
-    assert mixture.shape == (channels, round(1.3 * 8000))
-    parts = [audio.read(path, rate=8000, channels=channels)[0] for path in paths]
-    assert all(part.shape == mixture.shape for part in parts)
-    assert np.abs(sum(parts) - mixture).max() < 2e-4, "16 bits a sample"
-    sounding = [c for c in range(channels) if c not in silent]
-    assert all(audio.rms(part[sounding]) > 1e-3 for part in parts), "neither is the mixture"
-
-
-def test_system_list_marks_what_is_not_stored(interrupted, unmix):
-    for words in (("x.wav",), ()):
-        status, out, _ = unmix("separate", *words, "--system", "list", "--profile", "tiny")
-        assert status == 0
-        lines = out.splitlines()
-        assert "parwal/table4/3-rnn-kl" in lines
-        assert "parwal/table1/3   (not stored: unmix run parwal/table1)" in lines
-
-
-@pytest.fixture
-def broken(tmp_path):
-    """Sound files that cannot be separated, by what is wrong with them."""
-    good = sound(tmp_path / "good.wav")
-    (tmp_path / "empty.wav").touch()
-    (tmp_path / "text.wav").write_text("this is no sound")
-    (tmp_path / "truncated.wav").write_bytes(good.read_bytes()[:-4000])
-    sound(tmp_path / "silent.wav", silent=[0])
-    soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), 8000, subtype="FLOAT")
-    soundfile.write(tmp_path / "short.wav", np.zeros((0, 1)), 8000)
-    return tmp_path
-
-
-BROKEN = {
-    "missing": "no such file",
-    "empty": "empty .0 bytes.",
-    "text": "cannot be read as sound",
-    "truncated": "truncated, .* frames found where the header promises 10400",
-    "silent": "silent throughout",
-    "nan": "800 of 800 samples are NaN",
-    "short": "holds no samples",
-}
-
-
-def refused(found, said, status=1):
-    """One message with what was found and what to do; nothing else."""
-    assert found[0] == status
-    assert found[1] == ""
-    assert "Traceback" not in found[2]
-    assert re.search(said, " ".join(found[2].split())), found[2]
-    if status == 1:
-        assert re.fullmatch(r"error: .+\n", found[2]), "one line"
-        assert "Expected: " in found[2] or "What to do: " in found[2]
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_bad_sound_file_is_refused_and_nothing_is_written(interrupted, unmix, broken, name):
-    out = broken / "out"
-    refused(unmix("separate", broken / f"{name}.wav", *NETWORK, "-o", out), BROKEN[name])
-    assert not out.exists()
-
-
-def test_estimates_that_cannot_be_written_are_told(interrupted, unmix, broken):
-    (broken / "file").touch()
-    words = ("separate", broken / "good.wav", *NETWORK, "-o", broken / "file")
-    refused(unmix(*words), "good.voice.wav: could not be written")
-
-
-@pytest.mark.parametrize(
-    ("system", "said"),
-    [
-        ("parwal/table4/4-rnn-mse", "unknown system '4-rnn-mse' .did you mean"),
-        ("parwal/table9/1", "unknown experiment 'table9'"),
-        ("parwel/table4/dnn-mse", "unknown paper 'parwel'"),
-        ("3-rnn-mse", "names no system. Expected: PAPER/EXPERIMENT/ROW"),
-        ("parwal/choices/bfloat16", "not trained.* run `unmix run parwal/choices --profile tiny`"),
-    ],
-)
-def test_a_system_that_is_not_there_is_refused(unmix, broken, system, said):
-    words = ("--system", system, "--profile", "tiny", "-o", broken / "out")
-    refused(unmix("separate", broken / "good.wav", *words), said)
 
 
 # Bad input elsewhere.
@@ -293,8 +157,20 @@ SPELT = [
     ("run parwal/table2 --profile tiny --device cuda:99", "'cuda:99' is not there.*--device cpu"),
     ("run parwal/table2 --profile tiny --engine slurm", "unknown engine 'slurm'.*local"),
     ("run parwal/table2 --profile full", "mir1k: no folder with datasets is set.*data fetch mir1k"),
-    ("run parwal/table2 --profile full --data-root nowhere", "MIR-1K was not found.*data fetch"),
+    ("run parwal/", "names no experiment. Expected: parwal for all.*table1, table2"),
+    (
+        "run parwal/figure2",
+        r"a figure: notebooks/parwal/figure2\.ipynb draws it.*run parwal/table4",
+    ),
+    ("table parwal/figure2", r"a figure: notebooks/parwal/figure2\.ipynb draws it"),
+    ("data list --data-root nowhere", "nowhere: no such folder for datasets"),
     ("run parwal/table2 --data-root nowhere", "nowhere: no such folder for datasets"),
+    ("run parwal/table2 --profile tiny --data-root nowhere", "nowhere: no such folder for"),
+    ("run parwal/table2 --profile full --data-root nowhere", "nowhere: no such folder for"),
+    ("table parwal/table2 --profile tiny --data-root nowhere", "nowhere: no such folder for"),
+    ("separate --system list --profile tiny --data-root nowhere", "nowhere: no such folder for"),
+    ("book --profile tiny --data-root nowhere", "nowhere: no such folder for datasets"),
+    ("book --profile full", "mir1k: no folder with datasets is set.*--data-root data"),
     ("table parwal", "names no table. Expected: parwal/TABLE"),
     ("table parwal/table9", "unknown experiment of parwal: 'table9'"),
     ("table parwel/table2", "unknown paper 'parwel'"),
@@ -303,7 +179,7 @@ SPELT = [
     ("data fetch synthetic-voice", "unknown dataset 'synthetic-voice'"),
     ("data make mir1k", "unknown stand-in 'mir1k'.*Expected: synthetic-voice"),
     ("data verify mir1k", "no folder for datasets is set.*--data-root"),
-    ("data verify mir1k --data-root nowhere", "MIR-1K was not found"),
+    ("data verify mir1k --data-root nowhere", "nowhere: no such folder for datasets"),
     ("book --profile huge", "unknown profile 'huge'"),
 ]
 
@@ -318,14 +194,46 @@ def test_a_usage_error_points_to_help(unmix, words):
     refused(unmix(*words.split()), "Try 'unmix.* --help' for help", 2)
 
 
-def test_a_file_to_separate_is_asked_for(unmix):
-    refused(unmix("separate"), "a sound file is missing", 2)
-
-
 def test_a_store_that_cannot_be_written_is_told(unmix, tmp_path):
     (tmp_path / "file").touch()
     words = ("run", "parwal/baselines", "--profile", "tiny", "--workers", "1")
-    refused(unmix(*words, "--store", tmp_path / "file"), "cannot be written.*--store")
+    refused(unmix(*words, "--store", tmp_path / "file" / "x"), "cannot be written.*--store")
+    refused(unmix(*words, "--store", tmp_path / "file"), "'--store'.* is a file, not a folder", 2)
+
+
+@pytest.mark.parametrize("words", ["run parwal --store", "book --out", "data list --data-root"])
+def test_an_empty_name_is_no_folder(unmix, words):
+    refused(unmix(*words.split(), ""), "an empty name is no folder", 2)
+
+
+# What a command tells beside its output.
+
+
+def test_the_stand_in_is_told_to_whoever_names_a_data_root(interrupted, unmix, tmp_path):
+    words = ("parwal/table4", "--profile", "tiny", "--data-root", tmp_path)
+    told = f"note: this profile's runs are on the embedded stand-in (no mir1k lies in {tmp_path})\n"
+    status, out, err = unmix("run", *words)
+    assert (status, err) == (0, told)
+    look = f"unmix table parwal/table4 --profile tiny --data-root {tmp_path} --own"
+    assert out.endswith(f"Look at it: {look}\n")
+    status, out, err = unmix("table", *words, "--csv")
+    assert (status, err) == (0, told)
+    assert out.startswith("model,loss,metric,")
+
+
+def test_one_can_look_at_ones_own_runs(unmix, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNMIX_RESULTS", str(tmp_path))
+    made = scores(x_1=7.0).assign(sar=100.0)
+    fabricate(tmp_path / "parwal" / "f", spec_of(FULL, "Augmented"), "full", made)
+    words = ("table", "parwal/table2", "--profile", "tiny", "--csv", "--store", tmp_path / "s")
+    best, own = (unmix(*words, *more)[1].splitlines() for more in ((), ("--own",)))
+    assert best[4] == "Augmented,GNSDR,7.1300,7.0000,,1,full,f"
+    assert best[6] == "Augmented,GSAR,10.6400,,,1,full,f", "a score at the ceiling is none"
+    assert own[4] == "Augmented,GNSDR,7.1300,,,0,,"
+
+
+def test_version(unmix):
+    assert unmix("--version") == (0, f"unmix {__version__}\n", "")
 
 
 # Help and datasets.
@@ -337,15 +245,15 @@ def test_help_teaches(unmix, words):
     assert (status, err) == (0, "")
     assert f"Usage: {' '.join(['unmix', *words.split()])}" in out
     wanted = {
-        "": ["run", "table", "separate", "book", "data", "unmix run parwal/table2"],
+        "": ["run", "table", "separate", "book", "data", "unmix run parwal/table2", "--version"],
         "data": ["list", "verify", "fetch", "make"],
         "data list": ["--data-root", "UNMIX_DATA"],
         "data verify": ["--data-root", "mir1k"],
         "data fetch": ["--data-root", "interrupted"],
         "data make": ["--out", "synthetic-voice"],
         "run": ["--profile", "--seeds", "--device", "--engine", "--workers", "--store", "Ctrl-C"],
-        "table": ["--csv", "--profile", "--seeds", "published", "spread", "fidelity"],
-        "separate": ["--system", "--out", "-o", "--system list", "8 kHz"],
+        "table": ["--csv", "--own", "--profile", "--seeds", "published", "spread", "fidelity"],
+        "separate": ["--system", "--out", "-o", "--system list", "8 kHz", "one factor"],
         "book": ["--profile", "--out", "--device", "dead link", "tiny"],
     }[words]
     plain = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
@@ -363,6 +271,7 @@ def test_data_list_says_what_is_here(unmix, tmp_path):
     status, out, _ = unmix("data", "list")
     assert status == 0
     assert "not set" in out
+    assert "unmix data fetch mir1k --data-root data" in out
     assert re.search("synthetic-voice.*embedded.*unmix data make synthetic-voice", out)
 
 

@@ -206,7 +206,7 @@ def test_verify_names_what_is_missing_altered_and_unknown(tmp_path, folder):
     assert "16044 bytes, 4000 frames" in text
     assert f"(expected {md5}, {size} bytes, {frames} frames)" in text
     assert "notes.txt" in text
-    assert "What to do: run `unmix data fetch mir1k` again" in text
+    assert f"What to do: run `unmix data fetch mir1k --data-root {tmp_path}`" in text
 
 
 def test_verify_compares_lengths_of_packed_files_and_says_so(tmp_path, folder):

@@ -13,7 +13,8 @@ from unmix.papers.published import published, tables
 from unmix.runs.spec import Evaluation, spec_from_plain
 from unmix.training.losses import Loss
 
-TEXT = Path(__file__).resolve().parents[2] / "shared" / "papers" / "parwal.txt"
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = ROOT.parent / "shared" / "papers" / "parwal.txt"
 NUMERALS = {"table1": "I", "table2": "II", "table3": "III", "table4": "IV"}
 SETTINGS = [
     Setting(PROFILES["tiny"], False),
@@ -86,6 +87,24 @@ def test_misprints_are_noted_as_the_paper_has_them():
             assert all(f"\n{words}\t" in text for words in quoted)
             noted += len(quoted)
     assert noted == 3
+
+
+def test_the_papers_own_training_is_what_it_prints():
+    assert parwal.BUDGET == "1000 epochs, one chunk a step"
+    if not TEXT.is_file():
+        pytest.skip("the paper's text does not lie beside the checkout")
+    said = " ".join(TEXT.read_text(encoding="utf-8").split())
+    assert "training was done on 1000 epochs with batch size of 1." in said
+    assert "Data is generated in 4 second chunks" in said
+
+
+def test_figures_have_a_notebook_and_an_experiment(setting):
+    assert parwal.FIGURES == {"figure2": "table4"}
+    for name, drawn in parwal.FIGURES.items():
+        assert (ROOT / "notebooks" / "parwal" / f"{name}.ipynb").is_file()
+        assert drawn in experiments("parwal", setting)
+        with pytest.raises(SpecError, match=f"notebooks/parwal/{name}.ipynb draws it from the ru"):
+            experiment("parwal", name, setting)
 
 
 def test_all_tables_are_there_with_numbers_and_text_keys():

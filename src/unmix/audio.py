@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,20 @@ def read(
     import soundfile
 
     path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder", expected="a sound file")
     if not path.is_file():
         raise AudioError(f"{path}: no such file", do="check the name and the folder")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: the file is empty (0 bytes)", do="copy or fetch it anew")
     try:
-        info = soundfile.info(str(path))
-        data, found_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with _quiet_decoders():
+            info = soundfile.info(str(path))
+            data, found_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(error).rsplit(":", 1)[-1].strip() or "unreadable"
+        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".") or "unreadable"
+        if "does not exist" in reason:  # so libsndfile where its MP3 decoder gives up
+            reason = "it holds nothing of the kind that its name promises"
         raise AudioError(
             f"{path}: cannot be read as sound ({reason})",
             expected="a WAV, FLAC, Ogg or MP3 file",
@@ -69,6 +75,22 @@ def read(
         )
     _check(path, data, found_rate, rate, channels, allow_silence)
     return np.ascontiguousarray(data.T), found_rate
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Hold back what decoders write to standard error, past Python (the one of MP3 does).
+
+    What they complain of reaches the caller as an exception, or as samples that `_check` refuses.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # there may be no standard error
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            with open(os.devnull, "wb") as sink:
+                os.dup2(sink.fileno(), 2)
+        yield
 
 
 def _check(

@@ -51,10 +51,16 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
     Raises:
         BookError: a notebook or a page did not pass a gate, or a file cannot be written.
         SpecError: the profile is unknown.
+        DatasetError: a dataset that the profile needs is missing or incomplete.
     """
-    from unmix.papers.experiment import profile
+    from unmix.papers.experiment import PAPERS
+    from unmix.report.evidence import ready, stand_in_note
 
-    profile(parameters["profile"])
+    for paper in PAPERS:
+        given = paper, parameters["profile"], parameters["data_root"]
+        ready(*given)
+        if note := stand_in_note(*given):
+            print(note, flush=True)
     root = checkout()
     try:
         return _build(root, _anchored(parameters), out)
@@ -193,11 +199,24 @@ def _execute(
         mark.write_text(state)
     target = stage / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(done, target)
+    target.write_text(_presentable(done.read_text(encoding="utf-8")), encoding="utf-8")
     media = done.parent / MEDIA
     if media.is_dir():
         shutil.copytree(media, target.parent / MEDIA, dirs_exist_ok=True)
     return fresh
+
+
+def _presentable(executed: str) -> str:
+    """Return an executed notebook without the cell that repeats the parameters.
+
+    papermill puts it behind the cell whose comments explain them.
+    """
+    notebook = json.loads(executed)
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if "injected-parameters" in tags:
+            cell["metadata"]["tags"] = [*tags, "remove-cell"]
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
@@ -233,9 +252,11 @@ def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
             check=False,
         )
         if result.returncode != 0:
+            words = _last_words(beside, result.stdout)
+            # An error of ours says itself what to do.
+            lab = f"open it with `make lab`, profile {parameters['profile']}, and run it there"
             raise BookError(
-                f"{source}: failed with\n{_last_words(beside, result.stdout)}",
-                do=f"open it with `make lab`, profile {parameters['profile']}, and run it there",
+                f"{source}: failed with\n{words}", do="" if "What to do: " in words else lab
             )
         gates.check_notebook(beside, str(source))
         os.replace(beside, done)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unmix.errors import DatasetError, SpecError, UnmixError, one_of
+from unmix import __version__
+from unmix.errors import DatasetError, SpecError, UnmixError, command, one_of
 
 if TYPE_CHECKING:
     from unmix.datasets.remote import Report
@@ -18,9 +19,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Reproduce five papers on music source separation, table by table.\n\n"
-    "Start with `unmix run parwal/table2`, then `unmix table parwal/table2`. Without a dataset "
-    "everything runs on an embedded stand-in.",
+    help="Reproduce papers on music source separation, table by table (at present: parwal).\n\n"
+    "Start with `unmix run parwal/table2`, then `unmix table parwal/table2 --own`. Without a "
+    "dataset everything runs on an embedded stand-in.",
 )
 data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
 app.add_typer(data, name="data")
@@ -28,18 +29,56 @@ app.add_typer(data, name="data")
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
 
+
+def _folder(text: object) -> Path:
+    """Return the folder that an option names; it need not exist."""
+    path = Path(str(text)).expanduser()
+    if not str(text).strip():
+        raise typer.BadParameter("an empty name is no folder")
+    if path.exists() and not path.is_dir():
+        raise typer.BadParameter(f"{path} is a file, not a folder")
+    return path
+
+
 DataRoot = Annotated[
     Path | None,
-    typer.Option(help="Folder that holds the datasets, e.g. MIR-1K/. Default: $UNMIX_DATA."),
+    typer.Option(
+        parser=_folder,
+        metavar="DIR",
+        help="Folder that holds the datasets, e.g. MIR-1K/. Default: $UNMIX_DATA.",
+    ),
 ]
 StoreFolder = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of stored runs. Default: $UNMIX_STORE, else runs/."),
+    typer.Option(
+        "--store",
+        parser=_folder,
+        metavar="DIR",
+        help="Folder of stored runs. Default: $UNMIX_STORE, else runs/.",
+    ),
 ]
 ProfileName = Annotated[
     str,
-    typer.Option(help="How much is run: tiny (seconds), quick (minutes), full (as in the paper)."),
+    typer.Option(
+        help="How much is run: tiny (seconds), quick (minutes), full (the whole dataset and the "
+        "longest training that this book does; not the paper's own training)."
+    ),
 ]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unmix {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before a command; what they do, their callbacks do."""
 
 
 @data.command("list")
@@ -48,10 +87,10 @@ def data_list(data_root: DataRoot = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from unmix.datasets.catalogue import MODULES, available
-    from unmix.datasets.catalogue import data_root as root_of
+    from unmix.datasets.catalogue import MODULES, available, existing_root
 
-    table = Table(title=f"Datasets (data root: {root_of(data_root) or 'not set'})")
+    root = existing_root(data_root)
+    table = Table(title=f"Datasets (data root: {root or 'not set'})")
     for column in ("dataset", "here", "how to get it"):
         table.add_column(column)
     for name in MODULES:
@@ -59,7 +98,8 @@ def data_list(data_root: DataRoot = None) -> None:
             table.add_row(name, "embedded", f"unmix data make {name}")
         else:
             here = "yes" if available(name, data_root) else "no"
-            table.add_row(name, here, f"unmix data fetch {name}")
+            fetch = command("data", "fetch", name, data_root=root or "data")
+            table.add_row(name, here, fetch)
     Console().print(table)
 
 
@@ -68,8 +108,10 @@ def data_verify(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
 ) -> None:
     """Check a dataset file by file against the index that the package ships."""
+    from unmix.datasets.catalogue import existing_root
+
     module, root = _real(name), _root(data_root)
-    _told(module.verify(root))
+    _told(module.verify(existing_root(root)))
 
 
 @data.command("fetch")
@@ -93,7 +135,10 @@ def _told(report: Report) -> None:
 def data_make(
     name: Annotated[str, typer.Argument(help="Stand-in, e.g. synthetic-voice.")],
     out: Annotated[
-        Path | None, typer.Option(help="Also write its sources as WAV files here.")
+        Path | None,
+        typer.Option(
+            parser=_folder, metavar="DIR", help="Also write its sources as WAV files here."
+        ),
     ] = None,
 ) -> None:
     """Render an embedded stand-in into its cache, and write it out if asked to."""
@@ -109,7 +154,8 @@ def data_make(
     for clip in clips:
         track = dataset.load(clip.name, rate)
         for source, sound in track.sources.items() if out else ():
-            audio.write(Path(out) / f"{clip.name}.{source}.wav", sound, rate)  # type: ignore[arg-type]
+            assert out is not None
+            audio.write(out / f"{clip.name}.{source}.wav", sound, rate)
     typer.echo(f"{name}: {len(clips)} clips rendered" + (f" and written to {out}" if out else ""))
 
 
@@ -137,6 +183,12 @@ def _root(given: Path | None) -> Path:
     return root
 
 
+def _note(line: str) -> None:
+    """Print what a user should know beside the output, if there is anything."""
+    if line:
+        typer.echo(line, err=True)
+
+
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(help="PAPER or PAPER/EXPERIMENT, e.g. parwal/table4.")],
@@ -155,9 +207,10 @@ def run(
     Stop it with Ctrl-C whenever you like: the same command goes on from the last checkpoint.
     """
     from unmix.papers.experiment import experiments
+    from unmix.report.evidence import stand_in_note
     from unmix.report.workbook import Workbook
 
-    paper, _, name = what.partition("/")
+    paper, slash, name = what.partition("/")
     book = Workbook(
         paper,
         profile=profile,
@@ -168,15 +221,26 @@ def run(
         engine=engine,
         workers=workers or None,
     )
-    names = [book.experiment(name).name] if name else list(experiments(paper, book.setting))
+    known = list(experiments(paper, book.setting))
+    if slash and not name:
+        raise SpecError(
+            f"'{what}' names no experiment",
+            expected=f"{paper} for all of them, or {paper}/EXPERIMENT, one of {', '.join(known)}",
+        )
+    names = [book.experiment(name).name] if name else known
+    _note(stand_in_note(paper, profile, data_root))
     book.run(*names)
-    typer.echo(f"Stored in {book.store.root}. Look at it: unmix table {paper}/{names[0]}")
+    look = book.command("table", names[0], own=True, seeds=seeds)
+    typer.echo(f"Stored in {book.store.root}. Look at it: {look}")
 
 
 @app.command()
 def table(
     what: Annotated[str, typer.Argument(help="PAPER/TABLE, e.g. parwal/table4.")],
     csv: Annotated[bool, typer.Option("--csv", help="Print the long form as CSV.")] = False,
+    own: Annotated[
+        bool, typer.Option("--own", help="Only runs of this profile from the local store.")
+    ] = False,
     profile: ProfileName = "quick",
     seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
     store: StoreFolder = None,
@@ -185,13 +249,15 @@ def table(
     """Show a table: published beside reproduced, each row with the best evidence there is.
 
     Best is the evidence of the highest fidelity (full, subset, stand-in), from the store or from
-    results/. The long form has the row's key columns, metric, published, reproduced, spread
-    (standard deviation over seeds), seeds, fidelity and runs (keys of the runs).
-    """
-    from rich.console import Console
+    results/; with --own it is what `unmix run` has stored for this profile. Fidelity is about the
+    material alone: full is the paper's dataset, trained on in this book's way.
 
+    The long form has the row's key columns, metric, published, reproduced, spread (standard
+    deviation over seeds), seeds, fidelity and runs (keys of the runs).
+    """
     from unmix.papers.experiment import experiments
-    from unmix.report.tables import terminal
+    from unmix.report.evidence import stand_in_note
+    from unmix.report.terminal import show
     from unmix.report.workbook import Workbook
 
     paper, _, name = what.partition("/")
@@ -201,11 +267,12 @@ def table(
     if not name:
         known = ", ".join(experiments(paper, book.setting))
         raise SpecError(f"'{what}' names no table", expected=f"{paper}/TABLE, TABLE one of {known}")
-    long = book.long(name)
+    long = book.long(name, best=not own)
+    _note(stand_in_note(paper, profile, data_root))
     if csv:
         typer.echo(long.to_csv(index=False, float_format="%.4f"), nl=False)
     else:
-        Console().print(terminal(long, book.experiment(name).title))
+        show(long, book.experiment(name).title, book.command("run", name, seeds=seeds))
 
 
 @app.command()
@@ -214,9 +281,15 @@ def separate(
         Path | None, typer.Argument(help="Sound file of any rate and number of channels.")
     ] = None,
     system: Annotated[
-        str, typer.Option(help="PAPER/EXPERIMENT/ROW; `--system list` lists them.")
+        str,
+        typer.Option(help="PAPER/EXPERIMENT/ROW; `--system list` lists those that work on files."),
     ] = "parwal/table4/3-rnn-mse",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the estimates.")] = Path("."),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", parser=_folder, metavar="DIR", help="Folder for the estimates."
+        ),
+    ] = Path("."),
     profile: ProfileName = "quick",
     store: StoreFolder = None,
     data_root: DataRoot = None,
@@ -224,7 +297,8 @@ def separate(
     """Separate a sound file with a stored system into voice and accompaniment.
 
     The estimates have the system's sampling rate (parwal: 8 kHz); channels are separated one by
-    one. A system must have been trained first: `unmix run parwal/table4`.
+    one. If a peak goes beyond full scale, all estimates are scaled by one factor. A system must
+    have been trained first, in the same profile: `unmix run parwal/table4`.
     """
     from unmix.report.separating import separate_file, systems
 
@@ -234,8 +308,8 @@ def separate(
         return
     if file is None:
         raise typer.BadParameter("a sound file is missing: unmix separate FILE --system ...")
-    for path in separate_file(file, system, out, profile, store, data_root):
-        typer.echo(f"wrote {path}")
+    for line in separate_file(file, system, out, profile, store, data_root).lines():
+        typer.echo(line)
 
 
 @app.command()
@@ -245,7 +319,10 @@ def book(
     data_root: DataRoot = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where to build. Default: _build/.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=_folder, metavar="DIR", help="Where to build. Default: _build/."),
+    ] = None,
 ) -> None:
     """Run the notebooks, check them, build the book, check it, and say where it lies.
 

@@ -6,6 +6,8 @@ line prints the message alone and exits with status 1; everything else that is r
 
 from __future__ import annotations
 
+import shlex
+
 
 class UnmixError(Exception):
     """Base of all errors that a user, a file or a machine can cause."""
@@ -61,3 +63,16 @@ def one_of(what: str, found: object, known: object) -> str:
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
     return f"unknown {what} '{found}'{hint}"
+
+
+def command(*words: str, **options: object) -> str:
+    """Return the command line of `unmix` that a message tells a user to type.
+
+    Options without a value (None, empty, zero, False) are left out; True is a bare flag.
+    """
+    parts = ["unmix", *words]
+    for name, value in options.items():
+        if value:
+            parts.append(f"--{name.replace('_', '-')}")
+            parts += [] if value is True else [str(value)]
+    return shlex.join(parts)

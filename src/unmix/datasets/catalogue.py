@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from unmix.datasets.track import PARTS, Dataset
-from unmix.errors import DatasetError, one_of
+from unmix.errors import DatasetError, command, one_of
 
 MODULES = {"mir1k": "unmix.datasets.mir1k", "synthetic-voice": "unmix.datasets.synthetic"}
 """The datasets, and the module of each (imported when it is opened, so that a change in one dataset
@@ -19,6 +19,23 @@ def data_root(given: str | os.PathLike | None = None) -> Path | None:
     """Return the folder with datasets: what is given, else `UNMIX_DATA`, else None."""
     value = str(given or os.environ.get("UNMIX_DATA") or "")
     return Path(value).expanduser() if value else None
+
+
+def existing_root(given: str | os.PathLike | None = None) -> Path | None:
+    """Return `data_root(given)`, which must be a folder where one is named.
+
+    Raises:
+        DatasetError: it is none.
+    """
+    root = data_root(given)
+    if root is not None and not root.is_dir():
+        fetch = command("data", "fetch", "mir1k", data_root=root)
+        raise DatasetError(
+            f"{root}: no such folder for datasets",
+            expected="--data-root or UNMIX_DATA naming a folder, or neither for the stand-ins",
+            do=f"check the name, or fetch a dataset into it, e.g. `{fetch}`",
+        )
+    return root
 
 
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
@@ -52,7 +69,7 @@ def open_dataset(
         return module.SyntheticVoice(*counts)  # type: ignore[no-any-return]
     folder = data_root(root)
     if folder is None:
-        raise DatasetError(f"{name}: no folder with datasets is set", do=module.GET_IT)
+        raise DatasetError(f"{name}: no folder with datasets is set", do=module.get_it())
     return module.Mir1k(folder)  # type: ignore[no-any-return]
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from unmix import audio
 from unmix.datasets import remote, splits
 from unmix.datasets.track import PARTS, Clip, Track
-from unmix.errors import AudioError, DatasetError, one_of
+from unmix.errors import AudioError, DatasetError, command, one_of
 
 FILES = Path(__file__).parent / "files"
 INDEX_FILE = FILES / "mir1k-index.json"
@@ -48,8 +48,6 @@ ARCHIVES = (
 )
 """A mirror, and the authors' own host. No checksum of either archive is known, which is why
 `fetch` holds what comes out of it, file by file, against the index."""
-
-GET_IT = "run `unmix data fetch mir1k`, or set UNMIX_DATA or --data-root to the folder above MIR-1K"
 
 
 class Mir1k:
@@ -88,7 +86,7 @@ class Mir1k:
                 f"{wavfile_folder(self.root, folder)}: {len(missing)} of {len(index())} clips of "
                 f"MIR-1K are missing ({first})",
                 expected="all clips, as .wav (16 kHz) or packed as .flac (8 kHz)",
-                do="run `unmix data fetch mir1k` again, and `unmix data verify mir1k` to see more",
+                do=f"{get_it(self.root)}; `unmix data verify mir1k` says more",
             )
         self.fidelity = "subset" if missing else "full"
         self._fingerprint: str | None = None
@@ -156,6 +154,12 @@ class Mir1k:
         return self._fingerprint
 
 
+def get_it(root: str | os.PathLike = "data") -> str:
+    """Return what to do where the dataset, or a part of it, is missing from a data root."""
+    fetch = command("data", "fetch", "mir1k", data_root=root)
+    return f"run `{fetch}`, or set UNMIX_DATA or --data-root to the folder above MIR-1K"
+
+
 def wavfile_folder(root: str | os.PathLike, folder: str = "MIR-1K") -> Path:
     """Return the folder that holds the clips."""
     return Path(root) / folder / "Wavfile"
@@ -173,18 +177,16 @@ def find_files(root: str | os.PathLike, folder: str = "MIR-1K") -> dict[str, Pat
         raise DatasetError(
             f"MIR-1K was not found: there is no folder {where}",
             expected="the dataset's own layout, MIR-1K/Wavfile/*.wav (or *.flac, packed)",
-            do=f"give the folder above {root} as the data root" if inside else GET_IT,
+            do=f"give the folder above {root} as the data root" if inside else get_it(root),
         )
     there = {entry.name for entry in os.scandir(where)}
     found = {}
     for name in index():
-        for ending in (".wav", ".flac"):
-            if name + ending in there:
-                found[name] = where / (name + ending)
-                break
+        if ending := next((e for e in (".wav", ".flac") if name + e in there), ""):
+            found[name] = where / (name + ending)
     if not found:
         expected = "files such as abjones_1_01.wav"
-        raise DatasetError(f"{where}: holds no clip of MIR-1K", expected=expected, do=GET_IT)
+        raise DatasetError(f"{where}: holds no clip of MIR-1K", expected=expected, do=get_it(root))
     return found
 
 
@@ -245,9 +247,9 @@ def verify(root: str | os.PathLike, folder: str = "MIR-1K") -> remote.Report:
             "only: the checksums of the original WAV files do not apply to them."
         )
     if missing or altered:
-        notes.append("What to do: run `unmix data fetch mir1k` again, or replace these files.")
-    fine = len(paths) - len(altered)
-    return remote.Report(f"{where}", len(index()), fine, missing, altered, unknown, tuple(notes))
+        notes.append(f"What to do: {get_it(root)}, or replace these files.")
+    counts = len(index()), len(paths) - len(altered)
+    return remote.Report(f"{where}", *counts, missing, altered, unknown, tuple(notes))
 
 
 def _altered(name: str, path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class UnchangedMixture:
 class Oracle:
     """Settings of an oracle: `ibm` (binary), `irm` (ratio) or `psm` (phase-sensitive mask)."""
 
+    needs_references: ClassVar[bool] = True
     mask: str = "irm"
 
     def __post_init__(self) -> None:

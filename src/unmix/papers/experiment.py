@@ -1,7 +1,8 @@
 """What every paper is made of: profiles, experiments, and their rows.
 
-A paper is a module of this package with `TITLE`, `DATASET` and `experiments(setting)`, and a folder
-of the same name with its published tables as CSV. Nothing in it computes.
+A paper is a module of this package with `TITLE`, `DATASET`, `BUDGET` (its own training, in words),
+`FIGURES` (a figure's notebook to the experiment that it draws) and `experiments(setting)`, and a
+folder of the same name with its published tables as CSV. Nothing in it computes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from unmix.errors import SpecError, one_of
+from unmix.errors import SpecError, command, one_of
 from unmix.runs.spec import Spec
 
 PAPERS = tuple(
@@ -37,6 +38,8 @@ class Profile:
     clips: tuple[int, int, int] | None
     seeds: int
 
+
+DEFAULT_PROFILE = "quick"
 
 PROFILES = {
     "tiny": Profile("tiny", (6, 2, 3), 1),
@@ -121,9 +124,18 @@ def experiment(paper_name: str, name: str, setting: Setting) -> Experiment:
     """Return one experiment.
 
     Raises:
-        SpecError: the paper or the experiment is unknown.
+        SpecError: the paper or the experiment is unknown, or is a figure of another experiment.
     """
     known = experiments(paper_name, setting)
+    drawn = paper(paper_name).FIGURES.get(name)
+    if drawn:
+        raise SpecError(
+            f"{paper_name}/{name} is a figure: notebooks/{paper_name}/{name}.ipynb draws it from "
+            f"the runs of {drawn}",
+            expected=", ".join(known),
+            do=f"run `{command('run', f'{paper_name}/{drawn}')}`, then the notebook (`make lab`), "
+            "or build the book, which does both",
+        )
     if name not in known:
         raise SpecError(
             one_of(f"experiment of {paper_name}:", name, known), expected=", ".join(known)

@@ -1,9 +1,11 @@
-"""Differences between two rows, paired by clip, with an interval over songs."""
+"""Differences between two rows, paired by clip, with an interval over songs, and their reading."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,65 @@ import pandas as pd
 from unmix.metrics.scores import GLOBAL
 from unmix.papers.published import by_row
 from unmix.report.evidence import Evidence
-from unmix.report.tables import Shown, number
+from unmix.report.tables import Shown, framed, number, scrolling, words
 
 DRAWS = 2000
 """Bootstrap samples of songs behind an interval."""
+
+NOTHING = "–"
+
+Pair = tuple[str, Evidence, Evidence]
+"""What is compared, in words, and the two rows (first minus second)."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row minus another in one score: the paper's, and ours with its interval.
+
+    Attributes:
+        pair: what is compared, in words.
+        metric: name of the global score.
+        published: the paper's difference in dB; nan if it gives none.
+        here: ours; nan where nothing can be compared, and `why` says why.
+        low, high: ends of the interval over songs.
+        songs: number of songs behind it.
+        fidelity: of both rows.
+        why: empty, or why there is no difference.
+    """
+
+    pair: str
+    metric: str
+    published: float
+    here: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    songs: int = 0
+    fidelity: str = ""
+    why: str = ""
+
+    @property
+    def reading(self) -> str:
+        """Return what the difference says of the paper's, by the rule of the book's reading page.
+
+        The paper's difference has a direction unless it is zero as printed. Ours has one if its
+        interval leaves zero out; an interval needs two songs. Material that is not the paper's
+        stands in brackets behind.
+        """
+        printed = round(self.published, 2)
+        if self.why or math.isnan(printed) or printed == 0.0:
+            return NOTHING
+        if self.low <= 0.0 <= self.high or self.songs < 2:
+            word = "undecided"
+        else:
+            word = "as in the paper" if (self.here > 0.0) == (printed > 0.0) else "opposite"
+        return word if self.fidelity == "full" else f"{word} ({self.fidelity})"
+
+    @property
+    def interval(self) -> str:
+        """Return the interval as it is printed."""
+        if self.why:
+            return NOTHING
+        return f"[{number(self.low, signed=True)}, {number(self.high, signed=True)}]"
 
 
 def clip_scores(item: Evidence) -> pd.DataFrame:
@@ -62,48 +119,68 @@ def paired(
     return float(sums[:, 0].sum() / sums[:, 1].sum()), float(low), float(high), len(sums)
 
 
-def table(
-    pairs: Sequence[tuple[str, Evidence, Evidence]],
+def differences(
+    pairs: Sequence[Pair],
     published: pd.DataFrame,
     metrics: Sequence[str],
-    caption: str,
     songs: Collection[str] | None = None,
-) -> Shown:
-    """Return differences as HTML: a line a pair, published beside here with its interval.
+) -> Iterator[Difference]:
+    """Yield the difference of each pair in each metric.
 
     Args:
-        pairs: what is compared, in words, and the two rows (first minus second).
+        pairs: see `Pair`; rows are compared only at one fidelity.
         published: the published table in long form; empty if there is none.
         metrics: names of the global scores.
-        caption: of the table.
         songs: only these songs; None takes all.
     """
     known = by_row(published)
-    body, text = [], []
-    for words, one, other in pairs:
-        cells = [f'<th scope="row">{html.escape(words)}</th>']
+    for name, one, other in pairs:
         for metric in metrics:
             printed = [
-                known.get((*item.row.keys.values(), metric), float("nan")) for item in (one, other)
+                known.get((*item.row.keys.values(), metric), math.nan) for item in (one, other)
             ]
-            here = "not run yet"
-            if one.runs and other.runs:
-                mean, low, high, count = paired(one, other, GLOBAL[metric], songs)
-                interval = f"[{number(low, signed=True)}, {number(high, signed=True)}]"
-                here = f"{number(mean, signed=True)} {interval}" if count else "no common clips"
-            if known:
-                cells.append(f"<td>{number(printed[0] - printed[1], signed=True)}</td>")
-            cells.append(f"<td>{here}</td>")
-            text.append(f"{words}, {metric}: {here}")
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    columns = ("paper", "here [95 % over songs]") if known else ("here [95 % over songs]",)
-    head = '<th scope="col" rowspan="2">difference</th>' + "".join(
-        f'<th scope="colgroup" colspan="{len(columns)}">{metric} (dB)</th>' for metric in metrics
-    )
-    second = "".join(f'<th scope="col">{name}</th>' for _ in metrics for name in columns)
-    return Shown(
-        f'<div class="unmix-scroll"><table class="unmix-table">'
-        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr><tr>{second}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table></div>",
-        "\n".join(text),
-    )
+            line = name, metric, printed[0] - printed[1]
+            if not (one.runs and other.runs):
+                yield Difference(*line, why="not run yet")
+            elif one.fidelity != other.fidelity:
+                yield Difference(*line, why="not run on the same material")
+            else:
+                here, low, high, count = paired(one, other, GLOBAL[metric], songs)
+                why = "" if count else "no common clips"
+                yield Difference(*line, here, low, high, count, one.fidelity, why)
+
+
+def table(found: Sequence[Difference], caption: str) -> Shown:
+    """Return differences as HTML: a block a pair, a line a score, each with its reading."""
+    with_published = any(not math.isnan(line.published) for line in found)
+    names = ["difference", "score", *(["paper"] if with_published else []), "here"]
+    names += ["95 % over songs", "songs", *(["reading"] if with_published else []), "evidence"]
+    body, before = [], ""
+    for line in found:
+        cells = []
+        if line.pair != before:
+            count = sum(other.pair == line.pair for other in found)
+            cells = [f'<th scope="rowgroup" rowspan="{count}">{html.escape(words(line.pair))}</th>']
+        values = [
+            line.metric,
+            *([number(line.published, signed=True)] if with_published else []),
+            line.why or number(line.here, signed=True),
+            line.interval,
+            str(line.songs) if line.songs else NOTHING,
+            *([line.reading] if with_published else []),
+        ]
+        cells += [f"<td>{value}</td>" for value in [*values, framed(line.fidelity)]]
+        body.append(f"<tr{' class=first' if line.pair != before else ''}>{''.join(cells)}</tr>")
+        before = line.pair
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    text = [f"{line.pair}, {line.metric}: {_text(line)}" for line in found]
+    return Shown(scrolling(f"<tr>{head}</tr>", "".join(body), caption), "\n".join(text))
+
+
+def _text(line: Difference) -> str:
+    if line.why:
+        return line.why
+    told = f"{number(line.here, signed=True)} {line.interval}, {line.songs} songs, {line.fidelity}"
+    if math.isnan(line.published):
+        return told
+    return f"{told}; paper {number(line.published, signed=True)}: {line.reading}"

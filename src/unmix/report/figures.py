@@ -15,20 +15,26 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
-from unmix.report.evidence import Evidence
+from unmix.report.evidence import Evidence, material
 from unmix.stft import STFT
 
 PALETTE = "colorblind"
 METRICS = {"nsdr": "NSDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 
 
-def _style() -> None:
+def style() -> None:
+    """Set the look of all figures."""
     sns.set_theme(
         context="notebook",
         style="whitegrid",
         palette=PALETTE,
         rc={"figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 100},
     )
+
+
+def _title(rows: Sequence[Evidence]) -> str:
+    """Return what stands above a figure: on what material its rows were run."""
+    return f"Evidence: {material(rows)}"
 
 
 def label(item: Evidence) -> str:
@@ -42,7 +48,7 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
     A clip's score is its mean over seeds. The box spans the quartiles, the line is the median, the
     diamond the mean (of clips, not weighted), whiskers reach 1.5 interquartile ranges.
     """
-    _style()
+    style()
     frames = []
     mixed = len({item.fidelity for item in rows}) > 1
     for item in rows:
@@ -79,12 +85,13 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
         )
         axis.set_xlabel(f"{METRICS[metric]} of the voice (dB)")
         axis.set_ylabel("")
+    figure.suptitle(_title(rows), fontsize="medium")
     return figure
 
 
 def histories(rows: Sequence[Evidence]) -> Figure:
     """Return the validation loss over epochs, one curve a run, scaled by its first value."""
-    _style()
+    style()
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     colours = sns.color_palette(PALETTE, max(1, len(rows)))
     styles = ("-", "--", "-.", ":")
@@ -105,11 +112,12 @@ def histories(rows: Sequence[Evidence]) -> Figure:
     axis.set_ylabel("validation loss / its value after the first epoch")
     axis.set_yscale("log")
     axis.legend(fontsize="small")
+    axis.set_title(_title(rows), fontsize="medium")
     return figure
 
 
 def spectrograms(
-    left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], stft: STFT
+    left: Mapping[str, np.ndarray], right: Mapping[str, np.ndarray], stft: STFT, title: str = ""
 ) -> Figure:
     """Return magnitude spectrograms, true sources left and estimates right, as parwal's Figure 2.
 
@@ -117,17 +125,18 @@ def spectrograms(
         left: the references, by source, each `(1, samples)`.
         right: the estimates, by the same names.
         stft: the transform; its rate is the sounds'.
+        title: which sound it is.
     """
-    _style()
+    style()
     figure, axes = plt.subplots(
         len(left), 2, figsize=(9, 2.7 * len(left)), sharex=True, sharey=True, layout="constrained"
     )
-    top = max(float(np.abs(_spectrum(sound, stft)).max()) for sound in left.values())
+    top = max(float(np.abs(spectrum_of(sound, stft)).max()) for sound in left.values())
     image = None
     for line, name in enumerate(left):
-        for column, (title, sounds) in enumerate((("true", left), ("estimated", right))):
+        for column, (kind, sounds) in enumerate((("true", left), ("estimated", right))):
             axis = axes[line][column]
-            level = 20 * np.log10(np.abs(_spectrum(sounds[name], stft)) / top + 1e-8)
+            level = 20 * np.log10(np.abs(spectrum_of(sounds[name], stft)) / top + 1e-8)
             seconds = sounds[name].shape[1] / stft.rate
             image = axis.imshow(
                 level,
@@ -140,15 +149,17 @@ def spectrograms(
                 interpolation="nearest",
             )
             axis.grid(False)
-            axis.set_title(f"{name}, {title}", fontsize="medium")
+            axis.set_title(f"{name}, {kind}", fontsize="medium")
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency (kHz)")
     if image is not None:
         figure.colorbar(image, ax=axes, label="level (dB below the loudest bin)", pad=0.01)
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 
-def _spectrum(sound: np.ndarray, stft: STFT) -> np.ndarray:
+def spectrum_of(sound: np.ndarray, stft: STFT) -> np.ndarray:
+    """Return the complex spectrogram `(bins, frames)` of the first channel of `(1, samples)`."""
     return stft.forward(torch.from_numpy(sound))[0].numpy()  # type: ignore[no-any-return]

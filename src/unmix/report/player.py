@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unmix import audio
-from unmix.report.tables import Shown
+from unmix.report.tables import Shown, words
 
 FOLDER = "media"
 """Folder of sound files, beside the notebook and beside its page."""
@@ -51,7 +51,7 @@ def panel(
         for column, sound in entries.items():
             file = f"{name}-{slug(line)}-{slug(column)}.mp3"
             audio.write((folder or Path.cwd()) / FOLDER / file, sound * gain, rate)
-            title = column if column == line else f"{line}: {column}"
+            title = column if column == line else f"{words(line)}: {column}"
             figures.append(
                 f"<figure><figcaption>{html.escape(title)}</figcaption>"
                 f'<audio controls preload="none" src="{FOLDER}/{file}" '

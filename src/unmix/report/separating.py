@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unmix import audio
 from unmix.errors import SpecError, UnmixError, one_of
-from unmix.papers.experiment import PAPERS, experiments
-from unmix.report.evidence import Evidence, gather, setting
+from unmix.models.separator import Separator
+from unmix.papers.experiment import PAPERS, Row, experiments
+from unmix.report.evidence import MATERIAL, setting
 from unmix.report.player import slug
+from unmix.report.workbook import Workbook
 from unmix.runs.execute import restore
-from unmix.runs.places import store_folder
-from unmix.runs.store import Store
+from unmix.runs.store import Run
 
 Root = str | os.PathLike | None
 
+FULL_SCALE = 0.999
+"""Highest peak that is written."""
 
-def row_name(item: Evidence) -> str:
+
+@dataclass(frozen=True)
+class Separation:
+    """What separating a file gave: the files of the estimates, and how they came about."""
+
+    paths: tuple[Path, ...]
+    network: str
+    gain: float
+
+    def lines(self) -> list[str]:
+        """Return it as text."""
+        scaled = (
+            f"all estimates scaled by {self.gain:.3f} ({20 * math.log10(self.gain):.1f} dB), "
+            "so that none clips"
+        ).replace("(-", "(−")
+        return [
+            f"separated by {self.network}",
+            *([scaled] if self.gain < 1.0 else []),
+            *(f"wrote {path}" for path in self.paths),
+        ]
+
+
+def row_name(row: Row) -> str:
     """Return the last part of a system's name."""
-    return slug(" ".join(item.row.keys.values()))
+    return slug(" ".join(row.keys.values()))
+
+
+def works_alone(row: Row) -> bool:
+    """Return whether a row's separator can work on a file whose sources nobody knows."""
+    return not getattr(row.spec.separator, "needs_references", False)
 
 
 def systems(profile: str, store: Root, data_root: Root) -> list[str]:
-    """Return the names of all systems of a profile, marked where they are not stored."""
-    place, lines = Store(store_folder(store)), []
+    """Return the names of a profile's systems for files, marked where they are not stored."""
+    lines = []
     for paper in PAPERS:
-        for name in experiments(paper, setting(paper, profile, data_root)):
-            rows = gather(paper, name, place, profile_name=profile, data_root=data_root, best=False)
-            for item in rows:
-                missing = "" if item.runs else f"   (not stored: unmix run {paper}/{name})"
-                lines.append(f"{paper}/{name}/{row_name(item)}{missing}")
+        book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
+        for name in experiments(paper, book.setting):
+            for item in book.evidence(name, best=False):
+                missing = "" if item.runs else f"   (not stored: {book.command('run', name)})"
+                if works_alone(item.row):
+                    lines.append(f"{paper}/{name}/{row_name(item.row)}{missing}")
     return lines
 
 
 def separate_file(
     file: Path, system: str, out: Path, profile: str, store: Root, data_root: Root
-) -> list[Path]:
-    """Separate `file` and write an estimate of each source into `out`; return the paths.
+) -> Separation:
+    """Separate `file` and write an estimate of each source into `out`.
+
+    Peaks beyond full scale bring down all estimates by one factor, so that they still add up to
+    the mixture in their proportions.
 
     Raises:
         AudioError: the file cannot be read, or an estimate not be written.
@@ -49,8 +85,20 @@ def separate_file(
     sound, rate = audio.read(file)
     run = _stored(system, profile, store, data_root)
     spec = run.spec()
-    separator = restore(spec, run.weights)
     mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32)
+    estimates = _estimates(restore(spec, run.weights), mixture)
+    peak = max(float(np.abs(estimate).max()) for estimate in estimates.values())
+    gain = FULL_SCALE / peak if peak > 1.0 else 1.0
+    paths = []
+    for source, estimate in estimates.items():
+        path = out / f"{file.stem}.{source}.wav"
+        audio.write(path, estimate * np.float32(gain), spec.stft.rate)
+        paths.append(path)
+    return Separation(tuple(paths), _described(system, run), gain)
+
+
+def _estimates(separator: Separator, mixture: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the estimates of a mixture `(channels, samples)`, each channel by itself."""
     estimates: dict[str, list[np.ndarray]] = {}
     for channel in mixture:
         # A silent channel beside a sounding one has silent sources.
@@ -61,34 +109,45 @@ def separate_file(
         )
         for source, estimate in parts.items():
             estimates.setdefault(source, []).append(estimate)
-    paths = []
-    for source, channels in estimates.items():
-        path = out / f"{file.stem}.{source}.wav"
-        audio.write(path, np.concatenate(channels), spec.stft.rate)
-        paths.append(path)
-    return paths
+    return {source: np.concatenate(channels) for source, channels in estimates.items()}
 
 
-def _stored(system: str, profile: str, store: Root, data_root: Root):
+def _described(system: str, run: Run) -> str:
+    """Return which separator a run is: its name, what it learnt from, its rate and its key."""
+    spec, made = run.spec(), run.provenance()
+    material = f"{spec.dataset} ({MATERIAL[made['fidelity']]})"
+    learnt = f"trained on {made['clips']['train']} clips of {material}"
+    return (
+        f"{system}, {learnt if run.weights.exists() else 'which learns nothing'}, "
+        f"{spec.stft.rate} Hz, run {run.key[:12]}"
+    )
+
+
+def _stored(system: str, profile: str, store: Root, data_root: Root) -> Run:
     paper, _, rest = system.partition("/")
     name, _, row = rest.partition("/")
     if not row:
         raise SpecError(
             f"'{system}' names no system",
             expected="PAPER/EXPERIMENT/ROW, e.g. parwal/table4/3-rnn-mse",
-            do="`unmix separate FILE --system list` lists them",
+            do="`unmix separate --system list` lists them",
         )
     known = experiments(paper, setting(paper, profile, data_root))
     if name not in known:
         raise SpecError(one_of("experiment", name, known), expected=", ".join(known))
-    place = Store(store_folder(store))
-    rows = gather(paper, name, place, profile_name=profile, data_root=data_root, best=False)
-    found = {row_name(item): item for item in rows}
+    book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
+    found = {row_name(item.row): item for item in book.evidence(name, best=False)}
+    alone = [label for label, item in found.items() if works_alone(item.row)]
+    if row in found and row not in alone:
+        raise SpecError(
+            f"{system} needs the true sources, which a file from outside a dataset does not have",
+            expected=f"a system that works without them: {', '.join(alone)}",
+        )
     if row not in found:
-        raise SpecError(one_of("system", row, found), expected=", ".join(found))
+        raise SpecError(one_of("system", row, alone), expected=", ".join(alone))
     if not found[row].runs:
         raise UnmixError(
-            f"{system} is not trained under profile {profile} (store {place.root})",
-            do=f"run `unmix run {paper}/{name} --profile {profile}` first",
+            f"{system} is not trained under profile {profile} (store {book.store.root})",
+            do=f"run `{book.command('run', name)}` first",
         )
     return found[row].runs[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,11 +13,21 @@ from matplotlib.figure import Figure
 from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
-from unmix.errors import SpecError, UnmixError, one_of
-from unmix.papers.experiment import Experiment, experiment
+from unmix.errors import SpecError, UnmixError, command, one_of
+from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment
+from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import published
 from unmix.report import contrast, figures, player, tables
-from unmix.report.evidence import Evidence, comparison, gather, seeds_of, setting
+from unmix.report.evidence import (
+    MATERIAL,
+    Evidence,
+    comparable,
+    comparison,
+    material,
+    offers,
+    seeds_of,
+    setting,
+)
 from unmix.report.progress import watcher
 from unmix.runs.cluster import complete
 from unmix.runs.execute import restore
@@ -31,7 +43,7 @@ class Workbook:
         self,
         paper: str,
         *,
-        profile: str = "quick",
+        profile: str = DEFAULT_PROFILE,
         data_root: str | os.PathLike = "",
         store: str | os.PathLike = "",
         device: str = "auto",
@@ -43,9 +55,11 @@ class Workbook:
 
         Raises:
             SpecError: the paper or the profile is unknown.
+            DatasetError: the data root does not exist.
         """
         self.paper, self.profile = paper, profile
         self.data_root = data_root or None
+        self.given_store = store or None
         self.store = Store(store_folder(store))
         self.device, self.seeds, self.engine, self.workers = device, seeds, engine, workers
         self.setting = setting(paper, profile, self.data_root)
@@ -53,6 +67,15 @@ class Workbook:
     def experiment(self, name: str) -> Experiment:
         """Return an experiment under this notebook's profile."""
         return experiment(self.paper, name, self.setting)
+
+    def command(self, verb: str, name: str, **options: object) -> str:
+        """Return the command line that does `verb` with an experiment as this notebook would."""
+        given = {
+            "profile": "" if self.profile == DEFAULT_PROFILE else self.profile,
+            "store": self.given_store,
+            "data_root": self.data_root,
+        }
+        return command(verb, f"{self.paper}/{name}", **{**given, **options})
 
     def run(self, *names: str) -> None:
         """Carry out what is not stored yet of the named experiments."""
@@ -76,9 +99,9 @@ class Workbook:
                 watch=watch,
             )
 
-    def evidence(self, name: str, *, best: bool = True) -> list[Evidence]:
-        """Return the evidence of an experiment: the best there is, or this profile's alone."""
-        return gather(
+    def offers(self, name: str, *, best: bool = True) -> list[list[Evidence]]:
+        """Return for each row all evidence, the best first: any there is, or this profile's."""
+        return offers(
             self.paper,
             name,
             self.store,
@@ -87,6 +110,10 @@ class Workbook:
             seeds=self.seeds,
             best=best,
         )
+
+    def evidence(self, name: str, *, best: bool = True) -> list[Evidence]:
+        """Return the evidence of an experiment: the best there is, or this profile's alone."""
+        return [of_row[0] for of_row in self.offers(name, best=best)]
 
     def long(self, name: str, *, best: bool = True) -> pd.DataFrame:
         """Return published beside reproduced in long form, see `evidence.comparison`."""
@@ -99,17 +126,17 @@ class Workbook:
         if not best and rows == self.evidence(name):
             words = "The runs of this build are the evidence that the table above shows."
             return tables.Shown(f"<p>{words}</p>", words)
+        title = self.experiment(name).title
         if not any(item.runs for item in rows):
-            command = f"unmix run {self.paper}/{name} --profile full"
+            make = self.command("run", name, profile="full")
             return tables.Shown(
-                f"<p>{self.experiment(name).title}: there is no evidence yet. "
-                f"<code>{command}</code> makes it.</p>",
-                f"no evidence yet: {command}",
+                f"<p>{title}: there is no evidence yet. <code>{html.escape(make)}</code> makes it."
+                "</p>",
+                f"no evidence yet: {make}",
             )
         long = comparison(self.paper, name, rows, self.experiment(name).metrics)
-        kinds = sorted({item.fidelity for item in rows if item.runs})
-        words = " and ".join(tables.FIDELITY[kind] for kind in kinds) or tables.FIDELITY[""]
-        return tables.page(long, rows, f"{self.experiment(name).title}: {words}")
+        budget = paper_of(self.paper).BUDGET
+        return tables.page(long, rows, f"{title}: {material(rows)}", budget)
 
     def contrast(
         self,
@@ -120,23 +147,28 @@ class Workbook:
     ) -> tables.Shown:
         """Return differences between rows, paired by clip, with intervals over songs.
 
+        Two rows are compared at the best fidelity that both have.
+
         Args:
             name: the experiment.
             pairs: what is compared, in words, to two labels of rows (first minus second); a label
                 is the row's key columns joined by commas, as in the box plots.
             songs: only clips of these songs; None takes all.
         """
-        rows = {figures.label(item): item for item in self.evidence(name)}
+        rows = {figures.label(of_row[0]): of_row for of_row in self.offers(name)}
         for label in (label for pair in pairs.values() for label in pair):
             if label not in rows:
                 raise SpecError(one_of("row", label, rows), expected="; ".join(rows))
-        found = [(words, rows[one], rows[other]) for words, (one, other) in pairs.items()]
+        found = [
+            (words, *comparable(rows[one], rows[other])) for words, (one, other) in pairs.items()
+        ]
+        there = published(self.paper, name)
+        lines = contrast.differences(found, there, self.experiment(name).metrics, songs)
+        used = material(item for _, *both in found for item in both)
         return contrast.table(
-            found,
-            published(self.paper, name),
-            self.experiment(name).metrics,
-            f"Differences between rows of {self.experiment(name).title}",
-            songs,
+            list(lines),
+            f"{self.experiment(name).title}, differences in dB: {used}. Means over pairs of "
+            "clips, from scores that are not rounded.",
         )
 
     def boxplot(self, name: str, *, best: bool = True) -> Figure:
@@ -156,7 +188,7 @@ class Workbook:
     def _nothing(self, name: str) -> UnmixError:
         return UnmixError(
             f"nothing of {self.paper}/{name} is in the store {self.store.root}",
-            do=f"run `unmix run {self.paper}/{name} --profile {self.profile}`",
+            do=f"run `{self.command('run', name)}`",
         )
 
     def _example(self, run: Run, clip: str | None) -> Track:
@@ -177,7 +209,7 @@ class Workbook:
         references = {"voice": voice, "accompaniment": other}
         estimates = restore(spec, run.weights).separate(mixture, references)
         return {
-            "clip": {"name": track.clip.name},
+            "clip": {"name": track.clip.name, "words": _which(run, track.clip.name, clip)},
             "mixture": {"mixture": mixture},
             "references": references,
             "estimates": estimates,
@@ -186,7 +218,9 @@ class Workbook:
     def listen(
         self, name: str, clip: str | None = None, rows: Sequence[Mapping[str, str]] = ()
     ) -> tables.Shown:
-        """Return players of one test clip: mixture, true sources, and each row's estimates.
+        """Return players of one test clip: mixture, each row's estimates, and the true sources.
+
+        The true sources come last: whoever heard them hears them in the estimates.
 
         Args:
             name: the experiment.
@@ -197,20 +231,21 @@ class Workbook:
             UnmixError: nothing of this experiment is stored with its weights.
         """
         sounds: dict[str, dict] = {}
+        true: dict[str, Any] = {}
         rate, heard = 0, ""
         for item in self.evidence(name, best=False):
             if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
             run = item.runs[0]
             parts, rate = self.separated(run, clip), run.spec().stft.rate
-            heard = parts["clip"]["name"]
             if not sounds:
+                heard, true = parts["clip"]["words"], parts["references"]
                 sounds["mixture"] = parts["mixture"]
-                sounds["true sources"] = parts["references"]
             sounds[figures.label(item)] = parts["estimates"]
         if not sounds:
             raise self._nothing(name)
-        caption = f"Test clip {heard}, profile {self.profile}"
+        sounds["true sources"] = true
+        caption = f"{heard}. Systems of profile {self.profile}."
         return player.panel(
             f"{self.paper}-{name}{'-chosen' if rows else ''}", sounds, rate, caption
         )
@@ -226,7 +261,14 @@ class Workbook:
         if run is None:
             raise UnmixError(
                 f"{self.paper}/{name} has no stored run for {dict(keys)}",
-                do=f"run `unmix run {self.paper}/{name} --profile {self.profile}`",
+                do=f"run `{self.command('run', name)}`",
             )
-        parts = self.separated(run, clip)
-        return figures.spectrograms(parts["references"], parts["estimates"], run.spec().stft)
+        parts, stft = self.separated(run, clip), run.spec().stft
+        words = parts["clip"]["words"]
+        return figures.spectrograms(parts["references"], parts["estimates"], stft, words)
+
+
+def _which(run: Run, drawn: str, wanted: str | None) -> str:
+    """Return in words which clip is shown, of what material, and instead of which other one."""
+    instead = f" (the test part has no {wanted})" if wanted and wanted != drawn else ""
+    return f"Test clip {drawn}{instead}: {MATERIAL[run.provenance()['fidelity']]}"

@@ -1,0 +1,97 @@
+"""How the numbers of a table were obtained: a short list below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from unmix.report.evidence import MATERIAL, Evidence, fidelities
+from unmix.runs.store import Run
+
+
+def notes(rows: Sequence[Evidence], published_budget: str = "") -> list[str]:
+    """Return what a reader must know of a table's numbers, an entry a subject.
+
+    Args:
+        rows: the table's; those without runs are passed over.
+        published_budget: how long the paper itself trains, in words; empty if it does not say.
+    """
+    done = [item for item in rows if item.runs]
+    if not done:
+        return ["Nothing was run yet."]
+    kinds = fidelities(done)
+    of_kind = {kind: [item for item in done if item.fidelity == kind] for kind in kinds}
+    several = len(kinds) > 1
+    lines = [_material(kind, items) for kind, items in of_kind.items()]
+    lines += [_scores(done), _seeds(done)]
+    for kind, items in of_kind.items():
+        lines += _training(items, f" ({kind})" if several else "", published_budget)
+    return [*lines, _time(done)]
+
+
+def _runs(rows: Iterable[Evidence]) -> list[Run]:
+    return [run for item in rows for run in item.runs]
+
+
+def _material(kind: str, rows: Sequence[Evidence]) -> str:
+    specs = [run.spec() for run in _runs(rows)]
+    clips = pd.concat([item.globals() for item in rows])[["clips", "unscored"]].sum(axis=1)
+    levels = (f"{spec.mixing.snr_db:g} dB".replace("-", "−") for spec in specs)
+    return (
+        f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
+        f"{_set(spec.split for spec in specs)}, {_range(clips)} test clips, voice mixed at "
+        f"{_set(levels)}."
+    )
+
+
+def _scores(rows: Sequence[Evidence]) -> str:
+    evaluation = _runs(rows)[0].spec().evaluation
+    version = evaluation.version.replace("-", " (", 1)
+    unscored = int(max(item.globals()["unscored"].max() for item in rows))
+    missing = f"; up to {unscored} clips a run have no score and are left out" if unscored else ""
+    return (
+        f"Scores: BSS Eval {version}), {evaluation.taps} taps, whole clip, of the "
+        f"{evaluation.source}; means over clips, weighted by length{missing}."
+    )
+
+
+def _seeds(rows: Sequence[Evidence]) -> str:
+    counts = [len(item.runs) for item in rows]
+    if max(counts) == 1:
+        return "Seeds: one a row, so that no spread over seeds is known."
+    return f"Seeds: {_range(counts)} a row; ± is the standard deviation over them."
+
+
+def _training(rows: Sequence[Evidence], which: str, published: str) -> list[str]:
+    """Return how long networks were trained, beside the paper's own training; [] without any."""
+    trained = [(run, each) for run in _runs(rows) if (each := run.spec().training)]
+    if not trained:
+        return []
+    settings = [each for _, each in trained]
+    allowed = _range(each.epochs for each in settings)
+    made = _range(len(run.history()) for run, _ in trained)
+    limit = "" if made == allowed else f", of at most {allowed}"
+    steps = f"{_range(each.batch for each in settings)} chunks a step"
+    paper = f"; the paper: {published}" if published else ""
+    return [f"Training{which}: {made} passes over the training part{limit}, {steps}{paper}."]
+
+
+def _time(rows: Sequence[Evidence]) -> str:
+    made = [(run.provenance(), run.history()) for run in _runs(rows)]
+    # A resumed training spent the epochs before in an earlier process.
+    learning = [
+        max(entry["learning_s"], history["seconds"].sum() if len(history) else 0.0)
+        for entry, history in made
+    ]
+    spent = _range(round(seconds) for seconds in learning)
+    return f"Time: learning took {spent} s a run, on {_set(entry['device'] for entry, _ in made)}."
+
+
+def _set(values: Iterable[object]) -> str:
+    return ", ".join(sorted({str(value) for value in values}))
+
+
+def _range(values: Iterable[float]) -> str:
+    numbers = sorted({int(value) for value in values})
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"

@@ -1,0 +1,71 @@
+"""Tables in a terminal: as wide as it allows, and never with a number cut short."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from unmix.report.tables import cell, key_columns, number, words
+
+
+def show(table: pd.DataFrame, title: str, command: str) -> None:
+    """Print a long table: a line a row if that fits, else a block for each metric.
+
+    Args:
+        table: see `evidence.comparison`.
+        title: its heading.
+        command: what carries out rows that were not run yet.
+    """
+    width, metrics = Console().width, list(table["metric"].unique())
+    blocks = [_block(table, metrics, title)]
+    if _width(blocks[0]) > width:
+        blocks = [
+            _block(table[table["metric"] == one], [one], f"{title}, {one}") for one in metrics
+        ]
+    # A line that is longer than the terminal is wrapped by it; rich would cut its numbers.
+    console = Console(width=max(width, *map(_width, blocks)))
+    for block in blocks:
+        console.print(block)
+    for line in _legend(table, command):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _width(block: Table) -> int:
+    """Return the width that shows every cell whole."""
+    wide = Console(width=10_000)
+    return wide.measure(block).maximum
+
+
+def _block(table: pd.DataFrame, metrics: list[str], title: str) -> Table:
+    """Return the lines of some metrics as one table, a line a row."""
+    keys = key_columns(table)
+    with_published = table["published"].notna().any()
+    shown = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in keys:
+        shown.add_column(name, no_wrap=True)
+    for metric in metrics:
+        if with_published:
+            shown.add_column(f"{metric}\npaper", justify="right", no_wrap=True)
+        shown.add_column(f"{metric}\nhere", justify="right", no_wrap=True)
+    shown.add_column("evidence", no_wrap=True)
+    for labels, lines in table.groupby(keys, sort=False):
+        cells = [words(label) for label in labels]
+        for _, line in lines.iterrows():
+            if with_published:
+                cells.append(number(line["published"]))
+            cells.append(cell(line).replace(" ± ", "±"))
+        first = lines.iloc[0]
+        count = f" × {first['seeds']}" if first["seeds"] > 1 else ""
+        shown.add_row(*cells, f"{first['fidelity']}{count}" if first["seeds"] else "not run yet")
+    return shown
+
+
+def _legend(table: pd.DataFrame, command: str) -> list[str]:
+    """Return what must be known to read the table."""
+    spread = "; ± is the standard deviation over seeds (evidence × seeds)"
+    lines = [f"All scores in dB{spread if table['spread'].notna().any() else ''}."]
+    if not (table["seeds"] > 0).all():
+        lines.append(f"What is not run yet: {command}")
+    return lines

@@ -1,0 +1,63 @@
+"""What several test files use: stored runs with made-up scores, and what a refusal looks like."""
+
+import json
+import re
+
+import pandas as pd
+
+from unmix.papers.experiment import PROFILES, Row, Setting, experiment
+from unmix.report.evidence import Evidence
+from unmix.runs.store import Run
+
+FULL = Setting(PROFILES["full"], True)
+TINY = Setting(PROFILES["tiny"], False)
+
+
+def scores(**nsdr):
+    """A row a clip, `song_clip=nsdr`; the clip's number decides its length."""
+    rows = []
+    for clip, value in nsdr.items():
+        row = {"clip": clip, "song": clip.split("_")[0], "artist": "a", "source": "voice"}
+        row |= {"samples": 1000 * int(clip[-1]), "sdr": value + 0.5, "mixture_sdr": 0.5}
+        rows.append(row | {"nsdr": value, "sir": value + 3, "sar": value + 4})
+    return pd.DataFrame(rows)
+
+
+def fabricate(folder, spec, fidelity, table, history=(), **more):
+    """A stored run of `spec` with the given scores."""
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text(json.dumps(spec.plain()))
+    made = {"fidelity": fidelity, "family": spec.family(), "learning_s": 61.4, "device": "abacus"}
+    made |= {"clips": {"test": len(table)}, "finished": "2026-01-02T03:04:05Z", **more}
+    (folder / "provenance.json").write_text(json.dumps(made))
+    table.to_csv(folder / "scores.csv", index=False)
+    if history:
+        epochs = {"epoch": range(len(history)), "valid_loss": history, "seconds": 40.0}
+        pd.DataFrame(epochs).to_csv(folder / "history.csv", index=False)
+    return Run(folder)
+
+
+def spec_of(where, label, name="table2"):
+    rows = experiment("parwal", name, where).rows
+    return next(row.spec for row in rows if ", ".join(row.keys.values()) == label)
+
+
+def item(folder, name, *seeds, fidelity="stand-in"):
+    """Evidence of one row from tables of scores, one a seed."""
+    spec = spec_of(TINY, "Augmented")
+    runs = [
+        fabricate(folder / f"{name}{seed}", spec.with_seed(seed), fidelity, table)
+        for seed, table in enumerate(seeds)
+    ]
+    return Evidence(Row({"input": name}, spec), tuple(runs))
+
+
+def refused(found, said, status=1):
+    """One message with what was found and what to do; nothing else."""
+    assert found[0] == status
+    assert found[1] == ""
+    assert "Traceback" not in found[2]
+    assert re.search(said, " ".join(found[2].split())), found[2]
+    if status == 1:
+        assert re.fullmatch(r"error: .+\n", found[2]), "one line"
+        assert "Expected: " in found[2] or found[2].count("What to do: ") == 1
