@@ -1,5 +1,6 @@
 """The command line: it teaches, says what is wrong in one message, and can be stopped any time."""
 
+import io
 import os
 import re
 import signal
@@ -305,3 +306,20 @@ def test_table_iv_of_the_tests_is_that_of_the_paper(interrupted):
     """The other tests count on eight rows."""
     rows = experiment("parwal", "table4", Setting(PROFILES["tiny"], False)).rows
     assert len(rows) == len(interrupted[2][3]) == 8
+
+
+def test_museval_can_be_asked_instead(unmix):
+    """Anchors need no training; the referee's scores stand beside ours, in runs of their own."""
+    baselines = ["parwal/baselines", "--profile", "tiny"]
+    tables = []
+    for more in ([], ["--backend", "museval"]):
+        status, out, _ = unmix("run", *baselines, "--workers", 1, *more)
+        assert status == 0
+        assert f"unmix table {' '.join([*baselines, *more])} --own" in out
+        _, out, _ = unmix("table", *baselines, *more, "--own", "--csv")
+        tables.append(pd.read_csv(io.StringIO(out)))
+    ours, theirs = tables
+    assert set(ours["runs"]).isdisjoint(theirs["runs"])
+    # The mixture's SAR is rounding noise, which we leave out.
+    noise = (ours["metric"] == "GSAR") & ours["reproduced"].isna()
+    assert (ours["reproduced"] - theirs["reproduced"])[~noise].abs().max() <= 1e-4

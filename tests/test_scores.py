@@ -1,13 +1,20 @@
 """What papers report: NSDR, and means weighted by length."""
 
+import importlib.util
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from unmix.audio import mix
-from unmix.metrics.scores import global_scores, score_clip
+from unmix.errors import UnmixError
+from unmix.metrics.bsseval import bss_eval
+from unmix.metrics.exchange import from_museval, to_museval
+from unmix.metrics.scores import TIDY, global_scores, over_frames, over_tracks, score_clip, tidy
 
 
 @pytest.fixture
@@ -98,3 +105,126 @@ def test_a_silent_voice_makes_a_row_without_scores(clip):
     row = score_clip(about, silent, references["accompaniment"], references, "voice", 32)
     assert all(math.isnan(row[name]) for name in ("sdr", "sir", "sar", "nsdr"))
     assert global_scores(pd.DataFrame([row]))["unscored"] == 1
+
+
+def test_museval_gives_the_same_row(clip):
+    about, references, mixture = clip
+    estimates = {name: sound + 0.1 * mixture for name, sound in references.items()}
+    ours, theirs = (
+        score_clip(about, references, mixture, estimates, "voice", 64, backend=backend)
+        for backend in ("unmix", "museval")
+    )
+    assert ours.keys() == theirs.keys()
+    for name in ("sdr", "sir", "mixture_sdr", "nsdr"):
+        assert ours[name] == pytest.approx(theirs[name], abs=1e-4)
+
+
+# Tidy frames.
+
+
+@pytest.fixture
+def frames():
+    """Two systems, two sources, three frames of one second; one frame is silent."""
+    rng = np.random.default_rng(0)
+    references = torch.tensor(rng.standard_normal((2, 1, 3500)))
+    systems = references + 0.3 * torch.tensor(rng.standard_normal((2, 2, 1, 3500)))
+    references[1, :, 1000:2000] = 0.0
+    scores = bss_eval(references, systems, "v4", taps=4, window=1000)
+    table = tidy(
+        scores,
+        ("voice", "rest"),
+        "v4",
+        taps=4,
+        rate=1000,
+        samples=3500,
+        window=1000,
+        track="song",
+        systems=("one", "two"),
+    )
+    return table, scores
+
+
+def test_tidy_frames_have_a_row_a_track_system_source_score_and_frame(frames):
+    table, scores = frames
+    assert tuple(table.columns) == TIDY
+    assert len(table) == 2 * 2 * 4 * 3
+    some = table[(table["system"] == "two") & (table["source"] == "rest")]
+    found = some[some["score"] == "SIR"].sort_values("frame")
+    assert np.array_equal(found["value"], scores.sir[1, 1].numpy(), equal_nan=True)
+    assert found["time"].tolist() == [0.0, 1.0, 2.0]
+    assert set(found["duration"]) == {1.0}
+    assert (set(table["metric"]), set(table["taps"])) == ({"v4"}, {4})
+    assert set(table["weighting"]) == {"none"}
+
+
+def test_sources_have_no_isr():
+    scores = bss_eval(torch.eye(2)[:, None], torch.eye(2)[None, :, None], taps=1)
+    table = tidy(scores, ("a", "b"), "sdr-v3", taps=1, rate=8000, samples=2)
+    assert set(table["score"]) == {"SDR", "SIR", "SAR"}
+    assert set(table["duration"]) == {2 / 8000}
+
+
+def test_medians_over_frames_then_tracks_are_sisecs_rule(frames):
+    table, scores = frames
+    songs = over_frames(table)
+    sdr = songs[(songs["system"] == "one") & (songs["source"] == "voice")].set_index("score")
+    assert sdr.loc["SDR", "value"] == pytest.approx(scores.sdr[0, 0].nanmean().item())
+    assert (sdr.loc["SDR", "frames"], sdr.loc["SDR", "unscored"]) == (2, 1)
+    others = [songs.assign(track=name, value=value) for name, value in (("b", 1.0), ("c", 90.0))]
+    silent = songs.assign(track="d", value=math.nan)
+    tracks = over_tracks(pd.concat([songs, *others, silent]))
+    row = tracks[(tracks["system"] == "one") & (tracks["source"] == "voice")].set_index("score")
+    assert row.loc["SDR", "value"] == sdr.loc["SDR", "value"], "the median of three"
+    assert (row.loc["SDR", "tracks"], row.loc["SDR", "unscored"]) == (3, 1)
+    assert row.loc["SDR", "weighting"] == "median of frames, median of tracks"
+    means = over_tracks(over_frames(table, "mean"), "mean")
+    assert set(means["weighting"]) == {"mean of frames, mean of tracks"}
+
+
+# museval's files.
+
+
+def test_museval_files_come_back_as_they_were(frames, tmp_path):
+    table, _ = frames
+    one = table[table["system"] == "one"]
+    path = tmp_path / "song.json"
+    path.write_text(json.dumps(to_museval(one)))
+    back = from_museval(path, "v4", system="one")
+    by = ["source", "score", "frame"]
+    both = [each.sort_values(by).reset_index(drop=True) for each in (one, back)]
+    columns = ["track", "system", *by, "time", "duration", "value", "metric"]
+    pd.testing.assert_frame_equal(both[0][columns], both[1][columns])
+
+
+def test_museval_accepts_our_files(frames):
+    jsonschema = pytest.importorskip("jsonschema")
+    place = importlib.util.find_spec("museval").submodule_search_locations[0]
+    schema = json.loads((Path(place) / "musdb.schema.json").read_text())
+    table, _ = frames
+    jsonschema.validate(to_museval(table[table["system"] == "one"]), schema)
+
+
+def test_files_as_museval_writes_them_are_read(tmp_path):
+    path = tmp_path / "AM Contra.json"
+    path.write_text(
+        '{"targets": [{"name": "vocals", "frames": [{"time": 0.0, "duration": 1.0, "metrics": '
+        '{"SDR": 1.5, "SIR": NaN, "ISR": null, "SAR": Infinity}}]}]}'
+    )
+    found = from_museval(path).set_index("score")["value"]
+    assert found["SDR"] == 1.5
+    assert math.isnan(found["SIR"])
+    assert math.isnan(found["ISR"])
+    assert math.isinf(found["SAR"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"targets": [{"name": "x"}]}', '{"sources": {}}'])
+def test_other_files_are_no_museval_evaluations(tmp_path, text):
+    path = tmp_path / "scores.json"
+    path.write_text(text)
+    with pytest.raises(UnmixError, match=r"scores\.json: not an evaluation as museval writes it"):
+        from_museval(path)
+
+
+def test_a_missing_museval_file_is_named(tmp_path):
+    with pytest.raises(UnmixError, match=r"none\.json: cannot be read"):
+        from_museval(tmp_path / "none.json")

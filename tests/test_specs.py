@@ -109,6 +109,7 @@ def changed(data, path, value):
         ("evaluation.taps", 0, "0 taps"),
         ("evaluation.source", "drums", "unknown source 'drums'"),
         ("evaluation.mask", "sift", r"unknown mask 'sift' \(did you mean 'soft'\?\)"),
+        ("evaluation.backend", "matlab", "unknown backend 'matlab'"),
         ("evaluation.version", "4", "unknown BSS Eval version '4'"),
         ("training", None, "a spec with separator 'recurrent' and no training"),
     ],
@@ -133,6 +134,19 @@ def test_a_spec_lacks_nothing_it_needs(small_spec):
 def test_only_networks_are_trained(small_spec):
     with pytest.raises(SpecError, match="separator 'oracle' and training"):
         dataclasses.replace(small_spec, separator=Oracle())
+
+
+def test_a_setting_that_came_later_leaves_older_identities_alone(small_spec):
+    """The identity of a spec as evidence from before `backend` has it."""
+    data = small_spec.plain()
+    assert "backend" not in data["evaluation"]
+    asked = dataclasses.replace(
+        small_spec, evaluation=dataclasses.replace(small_spec.evaluation, backend="museval")
+    )
+    assert asked.plain()["evaluation"]["backend"] == "museval"
+    assert asked.identity() != small_spec.identity()
+    for spec in (small_spec, asked):
+        assert spec_from_plain(spec.plain()) == spec
 
 
 # Names.

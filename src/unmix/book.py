@@ -31,8 +31,8 @@ from unmix.runs.store import Store
 LIMITS = {"tiny": 600, "quick": 3600, "full": 7 * 24 * 3600}
 """Longest time in seconds that one notebook may take, by profile."""
 
-OWN = {"book.py", "gates.py", "cli.py"}
-"""Modules that no notebook rests on."""
+OWN = {"book.py", "gates.py", "cli.py", "commands"}
+"""Modules and folders of them that no notebook rests on."""
 
 PLACES = ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_RESULTS")
 """Environment variables that decide what a notebook finds."""
@@ -159,7 +159,8 @@ def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
     files += sorted(
         path
         for path in package.rglob("*")
-        if path.suffix in {".py", ".csv", ".json", ".yml"} and path.name not in OWN
+        if path.suffix in {".py", ".csv", ".json", ".yml"}
+        and not OWN & set(path.relative_to(package).parts)
     )
     results = Path(os.environ.get("UNMIX_RESULTS") or root / "results")
     files += sorted(path for path in results.rglob("*") if path.suffix in {".csv", ".json"})

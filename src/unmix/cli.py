@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from unmix import __version__
-from unmix.errors import DatasetError, SpecError, UnmixError, command, one_of
-
-if TYPE_CHECKING:
-    from unmix.datasets.remote import Report
+from unmix.commands.data import data
+from unmix.commands.evaluate import evaluate
+from unmix.commands.options import Backend, DataRoot, ProfileName, StoreFolder, folder
+from unmix.errors import SpecError, UnmixError
 
 app = typer.Typer(
     name="unmix",
@@ -23,47 +23,11 @@ app = typer.Typer(
     "Start with `unmix run parwal/table2`, then `unmix table parwal/table2 --own`. Without a "
     "dataset everything runs on an embedded stand-in.",
 )
-data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
 app.add_typer(data, name="data")
+app.command()(evaluate)
 
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
-
-
-def _folder(text: object) -> Path:
-    """Return the folder that an option names; it need not exist."""
-    path = Path(str(text)).expanduser()
-    if not str(text).strip():
-        raise typer.BadParameter("an empty name is no folder")
-    if path.exists() and not path.is_dir():
-        raise typer.BadParameter(f"{path} is a file, not a folder")
-    return path
-
-
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        parser=_folder,
-        metavar="DIR",
-        help="Folder that holds the datasets, e.g. MIR-1K/. Default: $UNMIX_DATA.",
-    ),
-]
-StoreFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--store",
-        parser=_folder,
-        metavar="DIR",
-        help="Folder of stored runs. Default: $UNMIX_STORE, else runs/.",
-    ),
-]
-ProfileName = Annotated[
-    str,
-    typer.Option(
-        help="How much is run: tiny (seconds), quick (minutes), full (the whole dataset and the "
-        "longest training that this book does; not the paper's own training)."
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -79,108 +43,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options before a command; what they do, their callbacks do."""
-
-
-@data.command("list")
-def data_list(data_root: DataRoot = None) -> None:
-    """Show which datasets are known and which are here."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from unmix.datasets.catalogue import MODULES, available, existing_root
-
-    root = existing_root(data_root)
-    table = Table(title=f"Datasets (data root: {root or 'not set'})")
-    for column in ("dataset", "here", "how to get it"):
-        table.add_column(column)
-    for name in MODULES:
-        if name.startswith("synthetic"):
-            table.add_row(name, "embedded", f"unmix data make {name}")
-        else:
-            here = "yes" if available(name, data_root) else "no"
-            fetch = command("data", "fetch", name, data_root=root or "data")
-            table.add_row(name, here, fetch)
-    Console().print(table)
-
-
-@data.command("verify")
-def data_verify(
-    name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
-) -> None:
-    """Check a dataset file by file against the index that the package ships."""
-    from unmix.datasets.catalogue import existing_root
-
-    module, root = _real(name), _root(data_root)
-    _told(module.verify(existing_root(root)))
-
-
-@data.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
-) -> None:
-    """Download a dataset (an interrupted download goes on), unpack and verify it."""
-    module, root = _real(name), _root(data_root)
-    _told(module.fetch(root))
-
-
-def _told(report: Report) -> None:
-    """Print what a verification found; exit with status 1 unless all is as expected."""
-    for line in report.lines():
-        typer.echo(line)
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@data.command("make")
-def data_make(
-    name: Annotated[str, typer.Argument(help="Stand-in, e.g. synthetic-voice.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            parser=_folder, metavar="DIR", help="Also write its sources as WAV files here."
-        ),
-    ] = None,
-) -> None:
-    """Render an embedded stand-in into its cache, and write it out if asked to."""
-    from unmix import audio
-    from unmix.datasets.catalogue import MODULES, open_dataset
-
-    known = [each for each in MODULES if each.startswith("synthetic")]
-    if name not in known:
-        raise DatasetError(one_of("stand-in", name, known), expected=", ".join(known))
-    dataset = open_dataset(name)
-    rate = 16000
-    clips = dataset.clips()
-    for clip in clips:
-        track = dataset.load(clip.name, rate)
-        for source, sound in track.sources.items() if out else ():
-            assert out is not None
-            audio.write(out / f"{clip.name}.{source}.wav", sound, rate)
-    typer.echo(f"{name}: {len(clips)} clips rendered" + (f" and written to {out}" if out else ""))
-
-
-def _real(name: str):
-    from importlib import import_module
-
-    from unmix.datasets.catalogue import MODULES
-
-    known = [each for each in MODULES if not each.startswith("synthetic")]
-    if name not in known:
-        raise DatasetError(one_of("dataset", name, known), expected=", ".join(known))
-    return import_module(MODULES[name])
-
-
-def _root(given: Path | None) -> Path:
-    from unmix.datasets.catalogue import data_root
-
-    root = data_root(given)
-    if root is None:
-        raise DatasetError(
-            "no folder for datasets is set",
-            expected="--data-root DIR, or the environment variable UNMIX_DATA",
-            do="choose a folder with some space, e.g. --data-root data",
-        )
-    return root
 
 
 def _note(line: str) -> None:
@@ -199,6 +61,7 @@ def run(
     workers: Annotated[
         int, typer.Option(min=0, help="Processes at a time; 0: one a core, or one on a GPU.")
     ] = 0,
+    backend: Backend = "unmix",
     store: StoreFolder = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -220,6 +83,7 @@ def run(
         seeds=seeds,
         engine=engine,
         workers=workers or None,
+        backend=backend,
     )
     known = list(experiments(paper, book.setting))
     if slash and not name:
@@ -243,6 +107,7 @@ def table(
     ] = False,
     profile: ProfileName = "quick",
     seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    backend: Backend = "unmix",
     store: StoreFolder = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -262,7 +127,12 @@ def table(
 
     paper, _, name = what.partition("/")
     book = Workbook(
-        paper, profile=profile, data_root=data_root or "", store=store or "", seeds=seeds
+        paper,
+        profile=profile,
+        data_root=data_root or "",
+        store=store or "",
+        seeds=seeds,
+        backend=backend,
     )
     if not name:
         known = ", ".join(experiments(paper, book.setting))
@@ -286,9 +156,7 @@ def separate(
     ] = "parwal/table4/3-rnn-mse",
     out: Annotated[
         Path,
-        typer.Option(
-            "--out", "-o", parser=_folder, metavar="DIR", help="Folder for the estimates."
-        ),
+        typer.Option("--out", "-o", parser=folder, metavar="DIR", help="Folder for the estimates."),
     ] = Path("."),
     profile: ProfileName = "quick",
     store: StoreFolder = None,
@@ -321,7 +189,7 @@ def book(
     seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(parser=_folder, metavar="DIR", help="Where to build. Default: _build/."),
+        typer.Option(parser=folder, metavar="DIR", help="Where to build. Default: _build/."),
     ] = None,
 ) -> None:
     """Run the notebooks, check them, build the book, check it, and say where it lies.

@@ -1,22 +1,45 @@
-"""What papers report: normalised SDR, and means over clips weighted by length.
+"""What papers report: normalised SDR, length-weighted means, medians over frames and tracks.
 
-A table of scores has a row a clip and the columns `clip`, `song`, `artist`, `samples`, `source`,
-`sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`; scores in dB.
+Two forms of tables:
+
+- a paper's **clip rows** (`score_clip`): a row a clip, with the columns `clip`, `song`, `artist`,
+  `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`;
+- **tidy frames** (`tidy`): a row a track, frame, source and score, with the columns of `TIDY`;
+  every row says by which version of BSS Eval, with how many taps and with what weighting it came
+  about, so that tables of different origin can be put one below the other.
+
+Scores are in dB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
 from unmix.datasets.track import Clip
-from unmix.metrics.bsseval import bss_eval_sources
+from unmix.metrics.bsseval import Scores, bss_eval
 
 GLOBAL = {"GNSDR": "nsdr", "GSDR": "sdr", "GSIR": "sir", "GSAR": "sar"}
 """Global scores: the name in the papers, and the clips' metric that is averaged."""
+
+TIDY = (
+    "track",
+    "system",
+    "source",
+    "frame",
+    "time",
+    "duration",
+    "score",
+    "value",
+    "metric",
+    "taps",
+    "weighting",
+)
+"""Columns of tidy frames; `time` and `duration` in seconds, `weighting` says over what `value` is
+a mean or median (`none`: one frame or clip)."""
 
 
 def score_clip(
@@ -26,8 +49,9 @@ def score_clip(
     estimates: Mapping[str, np.ndarray],
     source: str,
     taps: int,
+    backend: str = "unmix",
 ) -> dict[str, object]:
-    """Return one row of scores; the mixture is scored with the same factorisation.
+    """Return one row of scores, BSS Eval 3, sources; the mixture is scored beside the estimates.
 
     Args:
         clip: whose sound it is.
@@ -36,16 +60,25 @@ def score_clip(
         estimates: a separator's, as the references.
         source: the source to score.
         taps: length of the distortion filters.
+        backend: `unmix`, or `museval` for the referee's opinion.
     """
     names = list(references)
     true = _stacked(references, names)
     systems = torch.stack(
-        [_stacked(estimates, names), torch.from_numpy(mixture).expand(len(names), -1)]
+        [_stacked(estimates, names), torch.from_numpy(mixture).expand_as(true[:, 0])[:, None]]
     )
     j = names.index(source)
-    sdr, sir, sar = (
-        values[:, j].tolist() for values in bss_eval_sources(true, systems, taps, targets=[j])
-    )
+    if backend == "museval":
+        from unmix.metrics.referee import museval_scores
+
+        found = [museval_scores(true, system[None], taps=taps) for system in systems]
+        both = [
+            torch.cat([getattr(each, name) for each in found]) for name in ("sdr", "sir", "sar")
+        ]
+    else:
+        scores = bss_eval(true, systems, taps=taps)
+        both = [scores.sdr, scores.sir, scores.sar]
+    sdr, sir, sar = (values[:, j, 0].tolist() for values in both)
     return {
         "clip": clip.name,
         "song": clip.song,
@@ -61,7 +94,7 @@ def score_clip(
 
 
 def _stacked(sounds: Mapping[str, np.ndarray], names: list[str]) -> torch.Tensor:
-    return torch.from_numpy(np.concatenate([sounds[name] for name in names]))
+    return torch.from_numpy(np.stack([sounds[name] for name in names]))
 
 
 def global_scores(scores: pd.DataFrame) -> dict[str, float]:
@@ -79,3 +112,68 @@ def global_scores(scores: pd.DataFrame) -> dict[str, float]:
     result["clips"] = len(scored)
     result["unscored"] = len(scores) - len(scored)
     return result
+
+
+def tidy(
+    scores: Scores,
+    sources: Sequence[str],
+    metric: str,
+    *,
+    taps: int,
+    rate: int,
+    samples: int,
+    window: int | None = None,
+    hop: int | None = None,
+    track: str = "",
+    systems: Sequence[str] = ("",),
+) -> pd.DataFrame:
+    """Return the scores of one track as tidy frames.
+
+    Args:
+        scores: of shape `(systems, sources, frames)`.
+        sources: their names.
+        metric: by which the scores came about.
+        taps: length of the distortion filters.
+        rate: in Hz.
+        samples: length of the track.
+        window: length of a frame in samples; None: the whole.
+        hop: samples from frame to frame; None: the window.
+        track: its name.
+        systems: their names.
+    """
+    length = min(window or samples, samples)
+    step = hop or length
+    rows = [
+        (track, system, source, t, t * step / rate, length / rate, name, values[y, j, t])
+        for name, values in ((name, each.cpu().numpy()) for name, each in scores.named().items())
+        if not (name == "ISR" and metric == "sdr-v3")
+        for y, system in enumerate(systems)
+        for j, source in enumerate(sources)
+        for t in range(values.shape[2])
+    ]
+    table = pd.DataFrame(rows, columns=list(TIDY[:8]))
+    return table.assign(metric=metric, taps=taps, weighting="none")
+
+
+def over_frames(table: pd.DataFrame, how: str = "median") -> pd.DataFrame:
+    """Return the median or mean over the frames of each track, tidy, without undefined frames.
+
+    Added columns: `frames`, how many a value stands for, and `unscored`, how many had no score.
+    """
+    by = ["track", "system", "source", "score", "metric", "taps"]
+    groups = table.groupby(by, sort=False, dropna=False)["value"]
+    found = groups.agg(value=how, frames="count", size="size").reset_index()
+    found["unscored"] = found.pop("size") - found["frames"]
+    return found.assign(weighting=f"{how} of frames")
+
+
+def over_tracks(table: pd.DataFrame, how: str = "median") -> pd.DataFrame:
+    """Return the median or mean over tracks of what `over_frames` gives (SiSEC: both medians).
+
+    Added columns: `tracks`, how many a value stands for, and `unscored`, how many had no score.
+    """
+    by = ["system", "source", "score", "metric", "taps", "weighting"]
+    groups = table.groupby(by, sort=False, dropna=False)["value"]
+    found = groups.agg(value=how, tracks="count", size="size").reset_index()
+    found["unscored"] = found.pop("size") - found["tracks"]
+    return found.assign(weighting=found["weighting"] + f", {how} of tracks")

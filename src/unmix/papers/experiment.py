@@ -8,7 +8,7 @@ folder of the same name with its published tables as CSV. Nothing in it computes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -50,10 +50,17 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What an experiment is built for: a profile, and whether real data is there."""
+    """What an experiment is built for.
+
+    Attributes:
+        profile: how much is run.
+        real: whether real data is there.
+        backend: who computes the scores, see `Evaluation`.
+    """
 
     profile: Profile
     real: bool
+    backend: str = "unmix"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ class Row:
 
     keys: Mapping[str, str]
     spec: Spec
+
+    def scored_by(self, backend: str) -> Row:
+        """Return the row with another backend of evaluation."""
+        evaluation = replace(self.spec.evaluation, backend=backend)
+        return replace(self, spec=replace(self.spec, evaluation=evaluation))
 
 
 @dataclass(frozen=True)
@@ -116,8 +128,11 @@ def folder(name: str) -> Path:
 
 def experiments(paper_name: str, setting: Setting) -> dict[str, Experiment]:
     """Return a paper's experiments by name."""
-    found = paper(paper_name).experiments(setting)
-    return {experiment.name: experiment for experiment in found}
+    found = {each.name: each for each in paper(paper_name).experiments(setting)}
+    return {
+        name: replace(each, rows=tuple(row.scored_by(setting.backend) for row in each.rows))
+        for name, each in found.items()
+    }
 
 
 def experiment(paper_name: str, name: str, setting: Setting) -> Experiment:

@@ -34,7 +34,12 @@ MATERIAL = {
 """What a fidelity means, in words. It is about the material alone, not about the training."""
 
 
-def setting(paper_name: str, profile_name: str, data_root: str | os.PathLike | None) -> Setting:
+def setting(
+    paper_name: str,
+    profile_name: str,
+    data_root: str | os.PathLike | None,
+    backend: str = "unmix",
+) -> Setting:
     """Return what experiments are built for.
 
     `tiny` always takes the stand-in and `full` always the paper's dataset; `quick` takes a subset
@@ -46,7 +51,7 @@ def setting(paper_name: str, profile_name: str, data_root: str | os.PathLike | N
     chosen = profile(profile_name)
     existing_root(data_root)
     here = chosen.name == "quick" and available(paper(paper_name).DATASET, data_root)
-    return Setting(chosen, here or chosen.name == "full")
+    return Setting(chosen, here or chosen.name == "full", backend)
 
 
 def ready(paper_name: str, profile_name: str, data_root: str | os.PathLike | None) -> Setting:
@@ -155,6 +160,7 @@ def offers(
     data_root: str | os.PathLike | None = None,
     seeds: int = 0,
     best: bool = True,
+    backend: str = "unmix",
 ) -> list[list[Evidence]]:
     """Return for each row of an experiment all evidence of it, the best first; never none.
 
@@ -167,11 +173,12 @@ def offers(
         seeds: how many repetitions to look for; 0 takes the profile's.
         best: also look at `full` evidence, in the local store and in `results/`. Best is what can
             bear out most, then what has most repetitions.
+        backend: who computed the scores.
     """
-    own = setting(paper_name, profile_name, data_root)
+    own = setting(paper_name, profile_name, data_root, backend)
     experiments = {"own": (own, experiment(paper_name, name, own))}
     if best:
-        whole = Setting(PROFILES["full"], True)
+        whole = Setting(PROFILES["full"], True, backend)
         experiments["full"] = (whole, experiment(paper_name, name, whole))
     found: dict[tuple[str, ...], list[Evidence]] = {}
     for chosen, candidate in experiments.values():

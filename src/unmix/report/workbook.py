@@ -50,6 +50,7 @@ class Workbook:
         seeds: int = 0,
         engine: str = "local",
         workers: int | None = None,
+        backend: str = "unmix",
     ) -> None:
         """Take the parameters of a notebook; empty ones mean the defaults of `unmix run`.
 
@@ -62,7 +63,7 @@ class Workbook:
         self.given_store = store or None
         self.store = Store(store_folder(store))
         self.device, self.seeds, self.engine, self.workers = device, seeds, engine, workers
-        self.setting = setting(paper, profile, self.data_root)
+        self.setting = setting(paper, profile, self.data_root, backend)
 
     def experiment(self, name: str) -> Experiment:
         """Return an experiment under this notebook's profile."""
@@ -74,6 +75,7 @@ class Workbook:
             "profile": "" if self.profile == DEFAULT_PROFILE else self.profile,
             "store": self.given_store,
             "data_root": self.data_root,
+            "backend": "" if self.setting.backend == "unmix" else self.setting.backend,
         }
         return command(verb, f"{self.paper}/{name}", **{**given, **options})
 
@@ -109,6 +111,7 @@ class Workbook:
             data_root=self.data_root,
             seeds=self.seeds,
             best=best,
+            backend=self.setting.backend,
         )
 
     def evidence(self, name: str, *, best: bool = True) -> list[Evidence]:

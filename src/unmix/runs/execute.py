@@ -218,6 +218,7 @@ def evaluate(spec: Spec, test: Iterator[Track], separator: Separator) -> pd.Data
                 estimates,
                 spec.evaluation.source,
                 spec.evaluation.taps,
+                spec.evaluation.backend,
             )
         )
     return pd.DataFrame(rows)

@@ -14,11 +14,23 @@ from unmix.errors import SpecError, one_of
 T = TypeVar("T")
 
 
+def later(default: Any) -> Any:
+    """Return a field for a setting that is younger than the evidence.
+
+    At its default it stays out of the plain form, so that runs from before it came keep their
+    identity; the default has to be what those runs did.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 def to_plain(value: Any) -> Any:
     """Return dictionaries, lists and scalars for (nested) dataclasses, dictionaries, sequences."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields}
+        return {
+            field.name: to_plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (field.metadata.get("later") and getattr(value, field.name) == field.default)
+        }
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

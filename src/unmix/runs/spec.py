@@ -8,9 +8,12 @@ from typing import Any
 
 from unmix.errors import SpecError, one_of
 from unmix.models.separator import MASKS, describe, settings_class
-from unmix.runs.plain import digest, from_plain, to_plain
+from unmix.runs.plain import digest, from_plain, later, to_plain
 from unmix.stft import STFT
 from unmix.training.minibatch import Training
+
+BACKENDS = ("unmix", "museval")
+"""Who may compute scores: `unmix.metrics.bsseval`, or the referee."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,21 @@ class Evaluation:
         taps: length of the distortion filters.
         source: the source whose scores are kept.
         mask: which mask a network's outputs make at test, `soft` (Eq. 4) or `binary`.
+        backend: who computes the scores, `unmix` or `museval`.
     """
 
     version: str = "3-sources"
     taps: int = 512
     source: str = "voice"
     mask: str = "soft"
+    backend: str = later("unmix")
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("BSS Eval version", self.version, ("3-sources",)),
             ("source", self.source, ("voice", "accompaniment")),
             ("mask", self.mask, MASKS),
+            ("backend", self.backend, BACKENDS),
         ):
             if value not in known:
                 raise SpecError(one_of(what, value, known), expected=", ".join(known))

@@ -1,0 +1,1 @@
+"""The commands of `unmix`, by subject; `unmix.cli` puts them together."""
