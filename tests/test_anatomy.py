@@ -41,6 +41,8 @@ def test_versions_differ_on_the_same_estimate_and_break_in_a_small_room(taken):
     table = anatomy.versions(taken).set_index(["version", "over"])
     assert len(table) == 7
     assert table["SDR"].nunique() == 7
+    distance = anatomy.apart(table).set_index("score")["dB"]
+    assert distance["SDR"] == table["SDR"].max() - table["SDR"].min()
     assert (table["SIR"] > 5).all()
     small = anatomy.versions(anatomy.specimen(decay=anatomy.SHORT)).set_index(["version", "over"])
     four = "4, frames of 1 s"

@@ -200,6 +200,13 @@ def versions(taken: Specimen) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each score how far the lines of `versions` are apart, in dB."""
+    scores = table[["SDR", "ISR", "SIR", "SAR"]]
+    spread = scores.max() - scores.min()
+    return pd.DataFrame({"score": spread.index, "dB": spread.to_numpy()})
+
+
 def _over(frames: torch.Tensor, reduce: Callable[[np.ndarray], float]) -> float:
     """Reduce the frames that have a score; nan if none has."""
     return float(reduce(frames.numpy())) if not bool(frames.isnan().all()) else float("nan")
@@ -256,7 +263,7 @@ def draw_identity(taken: Specimen) -> Figure:
     sir, sar = np.meshgrid(grid, grid)
     figure, axis = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
     lines = axis.contour(sir, sar, identity(sir, sar), levels=range(-2, 29, 3), cmap="cividis")
-    axis.clabel(lines, fmt="%d dB", fontsize="small")
+    axis.clabel(lines, fmt=lambda level: f"{tables.number(level)[:-3]} dB", fontsize="small")
     found = bss_eval(taken.references, taken.estimates[None], "sdr-v3").named()
     colours = sns.color_palette(figures.PALETTE)
     for number, name in enumerate(NAMES):
