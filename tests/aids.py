@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import pandas as pd
 
@@ -11,6 +12,11 @@ from unmix.runs.store import Run
 
 FULL = Setting(PROFILES["full"], True)
 TINY = Setting(PROFILES["tiny"], False)
+
+
+def heeding_ctrl_c():
+    """Before a child starts: a parent in the background has it ignore Ctrl-C otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def scores(**nsdr):

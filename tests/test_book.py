@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aids import heeding_ctrl_c
 from unmix import book, gates
 from unmix.errors import BookError, DatasetError
 from unmix.papers.experiment import PROFILES, Setting, experiment
@@ -305,6 +306,7 @@ def test_ctrl_c_in_a_notebook_leaves_nothing_half_written(home):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heeding_ctrl_c,
     )
     while process.poll() is None and not started.exists():
         time.sleep(0.05)

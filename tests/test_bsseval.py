@@ -479,6 +479,26 @@ def test_mono_sources_panned_to_stereo_score_as_their_one_channel_does(metric):
         assert torch.allclose(found[name], wanted[name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("metric", ["sdr-v3", "images-v3", "v4"])
+def test_rounding_to_single_precision_tells_no_channels_apart(metric):
+    """Panned sounds as floats in a file: their channels differ by rounding, and by nothing else."""
+    mono = noise(2, 1, 16000)
+    noisy = mono + 0.3 * mono[::-1] + 0.02 * noise(2, 1, 16000, seed=1)
+    pan = np.array([[[0.9], [0.4]], [[0.3], [0.8]]])
+    more = {"window": 8000} if metric == "v4" else {}
+    found, wanted = (
+        bss_eval(
+            torch.tensor(mono * pan).to(kind),
+            torch.tensor(noisy * pan)[None].to(kind),
+            metric,
+            **more,
+        ).named()
+        for kind in (torch.float32, torch.float64)
+    )
+    for name in METRICS:
+        assert torch.allclose(found[name], wanted[name], atol=0.2, equal_nan=True), name
+
+
 def test_sound_shorter_than_the_filters_is_scored():
     found = scored(noise(2, 100), noise(2, 100, seed=1), 512)
     assert np.isfinite(found[[0, 2, 3]]).all()
@@ -498,6 +518,7 @@ def test_sound_shorter_than_the_filters_is_scored():
         ((2, 1, 100), (2, 1, 100), "estimates of shape"),
         ((2, 1, 100), (0, 2, 1, 100), "estimates of shape"),
         ((5, 2, 1, 100), (4, 1, 2, 1, 100), "estimates of shape"),
+        ((2, 1000, 2), (1, 2, 1000, 2), r"1000 channels of 2 samples.*samples last"),
     ],
 )
 def test_shapes_that_do_not_belong_together_are_named(references, estimates, message):
@@ -510,6 +531,7 @@ def test_shapes_that_do_not_belong_together_are_named(references, estimates, mes
     [
         ({"metric": "v3"}, "unknown metric 'v3'.*Expected: sdr-v3, images-v3, v4"),
         ({"taps": 0}, "taps of 0 samples"),
+        ({"taps": 100_000}, r"100000 taps for 2 references take 320 GB.*--taps 512"),
         ({"window": 0}, "window of 0 samples"),
         ({"window": 10, "hop": 0}, "hop of 0 samples"),
         ({"hop": 10}, "a hop of 10 samples without a window"),
@@ -534,3 +556,11 @@ def test_samples_that_are_no_numbers_are_refused(bad):
     for references, estimates in ((good, spoilt), (spoilt, good)):
         with pytest.raises(UnmixError, match="holds NaN or infinity"):
             bss_eval(references, estimates[None], taps=4)
+
+
+def test_arrays_of_numpy_are_taken_too():
+    references, estimates = noise(2, 1, 300), noise(1, 2, 1, 300, seed=1)
+    found = bss_eval(references, estimates, taps=4)
+    assert torch.equal(
+        found.sdr, bss_eval(torch.tensor(references), torch.tensor(estimates), taps=4).sdr
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aids import FULL, fabricate, refused, scores, spec_of
+from aids import FULL, fabricate, heeding_ctrl_c, refused, scores, spec_of
 from unmix import __version__, audio
 from unmix.datasets.mir1k import index
 from unmix.papers.experiment import PROFILES, Setting, experiment
@@ -28,7 +28,12 @@ def start(*words):
     """Call the command line in a process of its own, with a pipe to read its lines from."""
     command = [sys.executable, "-c", "from unmix.cli import main; main()", *words]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeding_ctrl_c,
     )
 
 

@@ -165,6 +165,32 @@ def test_the_best_order_is_found_and_said(unmix, folders):
     assert "bass: best matched by the estimate of voice" in out
 
 
+def test_with_the_best_order_names_need_not_be_the_same(unmix, folders):
+    true, found, *_ = folders
+    (found / "bass.wav").rename(found / "b.wav")
+    (found / "voice.wav").rename(found / "a.wav")
+    status, out, _ = unmix("evaluate", true, found, "--taps", 8, "--permute")
+    assert status == 0
+    assert "estimates in the order a.wav, b.wav" in out
+    assert "bass: best matched by the estimate of voice" in out
+
+
+def test_what_a_reader_should_know_of_the_sounds_is_said(unmix, folders):
+    true, found, *_ = folders
+    write(true / "bass.wav", np.zeros((2, 3200)))
+    options = ("--taps", 1, "--window", 1.5)
+    status, out, _ = unmix("evaluate", true, found, *options)
+    assert status == 0
+    assert "BSS Eval 2, gain only (sdr-v3), 1 tap, median of frames of 1.5 s every 1.5 s" in out
+    assert "bass: the reference is silent throughout" in out
+    assert "the last 0.20 s are in no frame, and not scored" in out
+    _, out, _ = unmix("evaluate", true, found, "--metric", "v4", "--window", 30)
+    assert "the sounds are shorter than a window: one frame of 3200 samples" in out
+    assert "3200 samples are few for 2048 filter taps" in out
+    _, out, _ = unmix("evaluate", true / "voice.wav", found / "voice.wav", "--taps", 8)
+    assert "one source: there is no interference to be measured, so no SIR" in out
+
+
 def test_what_differs_is_aligned_where_that_is_asked_for(unmix, folders):
     true, found, references, _ = folders
     write(found / "bass.wav", references[0, :1, :3000].numpy())
@@ -223,9 +249,20 @@ def test_other_misfits_are_named(unmix, folders, tmp_path):
         (true, found, "--metric", "v5"): "unknown metric 'v5'",
         (true, found, "--backend", "matlab"): "unknown backend 'matlab'",
         (true, found, "--taps", 0): "taps of 0 samples",
-        (true, found, "--window", 0): "window of 0 samples",
+        (true, found, "--window", 0): "a window of 0 s",
+        (true, found, "--window", "nan"): "a window of nan s",
+        (true, found, "--window", 1, "--hop", "inf"): "a hop of inf s",
+        (tmp_path, found): "holds no sound files, but folders.*the folders of one track",
+        (true, found, "--museval", tmp_path / "n.json"): "museval's files hold scores of frames",
         (true, found, "--hop", 1): "a hop of 1000 samples without a window",
-        (true, found, "--beside", tmp_path / "m.json"): r"m\.json: cannot be read",
+        (
+            true,
+            found,
+            "--metric",
+            "v4",
+            "--beside",
+            tmp_path / "m.json",
+        ): r"m\.json: cannot be read",
         (true, found, "--json", tmp_path / "no" / "s.json"): r"s\.json: could not be written",
     }
     for words, said in cases.items():
@@ -246,4 +283,8 @@ def test_an_evaluation_of_another_track_is_not_set_beside(unmix, folders, tmp_pa
     path = tmp_path / "m.json"
     path.write_text(json.dumps({"targets": [{"name": "drums", "frames": [frame]}]}))
     said = r"m\.json: has no scores of bass, voice"
+    refused(unmix("evaluate", true, found, "--metric", "v4", "--beside", path), said)
+    said = "others' scores of museval can stand beside scores of frames and images, not sdr-v3"
     refused(unmix("evaluate", true, found, "--beside", path), said)
+    both = unmix("evaluate", true, found, "--json", "-", "--csv", "-")
+    refused(both, "only one of --json, --csv and --museval can be the terminal", 2)

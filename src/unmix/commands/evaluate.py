@@ -24,7 +24,10 @@ def evaluate(
         ),
     ] = "sdr-v3",
     taps: Annotated[
-        int, typer.Option(help="Length of the distortion filters; 1 allows for a gain only.")
+        int,
+        typer.Option(
+            help="Length of the distortion filters; 1 allows for a gain only (version 2)."
+        ),
     ] = 512,
     window: Annotated[
         float | None,
@@ -40,7 +43,10 @@ def evaluate(
         ),
     ] = False,
     permute: Annotated[
-        bool, typer.Option("--permute", help="Find the order of the estimates with the best SIR.")
+        bool,
+        typer.Option(
+            "--permute", help="Find the best order of the estimates (SIR); their names may differ."
+        ),
     ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write JSON; - is the terminal.")
@@ -72,6 +78,8 @@ def evaluate(
 
     from unmix.report import evaluating
 
+    if [json_file, csv_file, museval_file].count(Path("-")) > 1:
+        raise typer.BadParameter("only one of --json, --csv and --museval can be the terminal")
     found = evaluating.evaluate_files(
         references,
         estimates,

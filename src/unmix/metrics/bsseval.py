@@ -33,6 +33,9 @@ NAMES = ("SDR", "ISR", "SIR", "SAR")
 V4_WINDOW = 44100
 """Samples of a frame of `v4` where nothing else is asked for: a second of music."""
 
+LARGEST = 1 << 35
+"""Bytes that one factor may take: more is a mistake in the settings."""
+
 MEMORY = 1 << 27
 """Bytes that the factors, and the lags of the systems in work, may take, each, about."""
 
@@ -110,6 +113,7 @@ class References:
         Raises:
             UnmixError: a setting or shape makes no sense, or samples are not finite.
         """
+        sources = torch.as_tensor(sources)
         _check_settings(sources, metric, taps, window, hop, silence)
         _check_finite(sources)
         self.metric, self.taps, self.dtype = metric, taps, dtype
@@ -143,6 +147,7 @@ class References:
         Raises:
             UnmixError: the shape does not belong to the references, or samples are not finite.
         """
+        estimates = torch.as_tensor(estimates)
         axis = 1 if self.clips else 0
         if (
             estimates.ndim != len(self.shape) + 1
@@ -205,7 +210,7 @@ class References:
     def _values(self, frames: Correlations, whole: Correlations | None) -> Tensor:
         """Return SDR, ISR, SIR and SAR, `(4, frames, systems, sources)`."""
         if self._shared is not None and whole is not None:
-            filters = self._shared.filters(whole.estimates, whole.energies)
+            filters = self._shared.filters(whole.estimates)
             return self._ratios(energies_of(frames, filters))
         parts = []
         for at in range(0, len(self._lags), self._step):
@@ -213,7 +218,7 @@ class References:
             # Where all frames' factors fit, they are kept for the next estimates.
             if self._own is None or len(self._lags) > self._step:
                 self._own = Projector(some.references, self.channels, spare=self._own)
-            filters = self._own.filters(some.estimates, some.energies)
+            filters = self._own.filters(some.estimates)
             parts.append(self._ratios(energies_of(some, filters)))
         return torch.cat(parts, dim=1)
 
@@ -323,6 +328,20 @@ def _check_settings(
         raise UnmixError(
             f"references of shape {tuple(sources.shape)}",
             expected="(sources, channels, samples), or (clips, sources, channels, samples)",
+        )
+    channels, samples = sources.shape[-2:]
+    if channels > max(samples, 16):
+        raise UnmixError(
+            f"{channels} channels of {samples} samples",
+            expected="(sources, channels, samples)",
+            do="turn the arrays round: samples last (soundfile and museval have channels last)",
+        )
+    size = sources.shape[-3] * channels * taps
+    if 8 * size**2 > LARGEST:
+        raise UnmixError(
+            f"{taps} taps for {size // taps} references take {8 * size**2 / 1e9:.0f} GB",
+            expected=f"at most {LARGEST / 1e9:.0f} GB",
+            do="take shorter filters, e.g. --taps 512",
         )
     for what, value in (("taps", taps), ("window", window), ("hop", hop)):
         if value is not None and value < 1:

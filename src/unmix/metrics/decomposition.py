@@ -102,24 +102,20 @@ class Projector:
         own = _own_lags(references, channels).flatten(0, 1)
         self.alone: BlockToeplitz = BlockToeplitz(own, alone)
 
-    def filters(self, estimates: Tensor, energies: Tensor) -> Filters:
+    def filters(self, estimates: Tensor) -> Filters:
         """Return the filters for estimates.
 
         Args:
             estimates: lags of references with estimates, `(B, M, Y, J, C, T)`.
-            energies: of the estimates, `(B, Y, J)`.
         """
-        batch, sources, channels = len(estimates), *estimates.shape[3:5]
+        channels = estimates.shape[4]
         source = _source_energies(self.lags, channels)[:, None]
         gain = torch.where(source > 0, _products(estimates) / source, 0.0)
         # Lags of x: those of the estimates less those of the scaled references.
         x = estimates - gain[:, None, :, :, None, None] * _target_lags(self.lags, channels)
-        weights = energies[..., None].expand(-1, -1, -1, channels)
-        everything = self.together.solve(x.flatten(2, 4), weights.flatten(1)).reshape(x.shape)
+        everything = self.together.solve(x.flatten(2, 4)).reshape(x.shape)
         own = _of_own(x, channels)  # (B, J, C, Y, C, T)
-        alone = self.alone.solve(
-            own.flatten(0, 1).flatten(2, 3), weights.transpose(1, 2).reshape(batch * sources, -1)
-        )
+        alone = self.alone.solve(own.flatten(0, 1).flatten(2, 3))
         return Filters(gain, everything, alone.reshape(own.shape))
 
 
@@ -242,10 +238,7 @@ def parts_of(references: Tensor, estimates: Tensor, taps: int = 512) -> Parts:
     true, found = (each.double().flatten(0, 1) for each in (references, estimates))
     lags = lags_of_spans(true[:, None], true[:, None], taps)
     products = lags_of_spans(true[:, None], found[:, None], taps)
-    energies = found.square().sum(-1).unflatten(0, (1, 1, sources, channels)).sum(-1)
-    filters = Projector(lags, channels).filters(
-        products.unflatten(2, (1, sources, channels)), energies
-    )
+    filters = Projector(lags, channels).filters(products.unflatten(2, (1, sources, channels)))
     gain = filters.gain[0, 0, :, None, None]
     scaled = torch.nn.functional.pad(gain * references.double(), (0, taps - 1))
     length = samples + taps - 1

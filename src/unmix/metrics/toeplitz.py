@@ -10,11 +10,12 @@ Three things follow.
   hyperbolic reflections: M (M T)^2 operations instead of (M T)^3 / 3. Several delays taken as one
   block let matrix products carry it. The second half of each reflection is applied in orthogonal
   form, which keeps the algorithm backward stable (Bojanczyk, Brent, de Hoog, Sweet 1995).
-- **Loading.** Copies of a reference, or one sound panned to two channels, make G singular. A part
-  of its diagonal, `LOADING`, is added before the factorisation, as little as lets it succeed.
-- **Conjugate gradients** with the residual against the *unloaded* G (a few short FFTs) and the
-  factor as preconditioner remove what loading and rounding did. On well-conditioned sound that is
-  one step; on nearly singular matrices some more, until they change nothing.
+- **Loading.** Copies of a reference, or one sound panned to two channels, make G singular, or as
+  good as singular where rounding is all that tells the channels apart. A part of its diagonal is
+  added before the factorisation, a hundred times what rounding does to G: what is smaller cannot be
+  told from noise, and filters that follow it would be noise of any size.
+- **Refinement.** One step with the residual against the *unloaded* G (a few short FFTs) removes
+  what loading and rounding did to everything larger.
 """
 
 from __future__ import annotations
@@ -27,17 +28,12 @@ from torch import Tensor
 
 from unmix.errors import UnmixError
 
-LOADING = (1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
-"""Parts of its diagonal added to the Gram matrix: the next one where the last gave no factor."""
-
-STEPS = 8
-"""Conjugate gradients stop here at the latest."""
+LOADING = (1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+"""Parts of its diagonal added to the Gram matrix: the next one where the last gave no factor. (In
+float64 that happens to what is no Gram matrix; in float32 some are needed.)"""
 
 ROWS = 16
 """Rows of a block of the factorisation, about: few cost calls, many cost arithmetic."""
-
-RELATIVE, ABSOLUTE = 1e-11, 1e-15
-"""A step is the last whose energy is no larger: parts of the projection's, and of the sound's."""
 
 
 class BlockToeplitz:
@@ -71,43 +67,24 @@ class BlockToeplitz:
         self._upper, served = schur(lags, self._loading(), ROWS, taken)
         self._raise_loading(torch.arange(len(lags))[~served])
 
-    def solve(self, products: Tensor, energies: Tensor) -> Tensor:
+    def solve(self, products: Tensor) -> Tensor:
         """Return the filters of least squares, `(batch, references, columns, taps)`.
 
         Args:
             products: `(batch, references, columns, taps)`: entry [s, i, q, l] sums
                 r_i[n] x_q[n + l], for `columns` sounds x.
-            energies: `(batch, columns)`: energies of the sounds, or of what they are a part of;
-                errors far below them do not matter.
-
         """
         batch, references, columns, taps = products.shape
         right = products * self._scale[:, :, None, None]
         right = right.permute(0, 3, 1, 2).reshape(batch, taps * references, columns)
-        filters = self._descend(right, energies)
+        filters = self._factor_solve(right)
+        filters = filters + self._factor_solve(right - self._product(filters))
         filters = filters.reshape(batch, taps, references, columns).permute(0, 2, 3, 1)
         return filters * self._scale[:, :, None, None]
 
-    def _descend(self, right: Tensor, energies: Tensor) -> Tensor:
-        """Solve `(batch, taps * references, columns)` by preconditioned conjugate gradients."""
-        filters, residual = torch.zeros_like(right), right
-        direction, before, allowed = right, energies, ABSOLUTE * energies
-        for number in range(STEPS):
-            half = torch.linalg.solve_triangular(self._upper.mT, residual, upper=False)
-            step = torch.linalg.solve_triangular(self._upper, half, upper=True)
-            energy = half.square().sum(1)
-            if number == 0:
-                allowed = allowed + RELATIVE * energy
-                direction = step
-            elif bool((energy <= allowed).all()):
-                return filters + step
-            else:
-                direction = step + _ratio(energy, before)[:, None] * direction
-            product = self._product(direction)
-            length = _ratio(energy, (direction * product).sum(1))[:, None]
-            filters = filters + length * direction
-            residual, before = residual - length * product, energy
-        return filters
+    def _factor_solve(self, right: Tensor) -> Tensor:
+        half = torch.linalg.solve_triangular(self._upper.mT, right, upper=False)
+        return torch.linalg.solve_triangular(self._upper, half, upper=True)
 
     def _product(self, filters: Tensor) -> Tensor:
         """Multiply the unloaded matrices with vectors `(batch, taps * references, columns)`."""
@@ -134,11 +111,6 @@ class BlockToeplitz:
             upper, served = schur(self._lags[which], self._loading()[which], ROWS)
             self._upper[which] = upper
             which = which[~served]
-
-
-def _ratio(over: Tensor, under: Tensor) -> Tensor:
-    """Return the quotient, and 0 where nothing is left to divide."""
-    return torch.where(under > 0, over / under, 0.0)
 
 
 def _two_sided(lags: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from unmix.errors import UnmixError, one_of
 from unmix.metrics.bsseval import METRICS, NAMES, Scores, bss_eval
 from unmix.metrics.exchange import from_museval, to_museval
 from unmix.metrics.scores import over_frames, tidy
-from unmix.report.pairing import gather
+from unmix.report.pairing import Sounds, gather
 from unmix.runs.spec import BACKENDS
 
 
@@ -33,6 +33,7 @@ class Evaluation:
         window: length of a frame in s; None: scores are of the whole signals.
         hop: from frame to frame in s.
         notes: what was changed or left out, a sentence each.
+        backend: who computed the scores.
     """
 
     frames: pd.DataFrame
@@ -42,6 +43,7 @@ class Evaluation:
     window: float | None = None
     hop: float | None = None
     notes: tuple[str, ...] = ()
+    backend: str = "unmix"
 
     @property
     def framewise(self) -> bool:
@@ -81,6 +83,8 @@ class Evaluation:
             "rate": self.rate,
             **({"window": self.window, "hop": self.hop} if self.framewise else {}),
             "aggregation": self.aggregation,
+            "backend": self.backend,
+            "notes": list(self.notes),
             "sources": sources,
         }
 
@@ -126,10 +130,13 @@ def evaluate_files(
     Raises:
         UnmixError: files do not belong together, cannot be read, or a setting is unknown.
     """
+    for what, seconds in (("window", window), ("hop", hop)):
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise UnmixError(f"a {what} of {seconds:g} s", expected="a positive number of seconds")
     for what, value, known in (("metric", metric, METRICS), ("backend", backend, BACKENDS)):
         if value not in known:
             raise UnmixError(one_of(what, value, known), expected=", ".join(known))
-    sounds = gather(Path(references), Path(estimates), align)
+    sounds = gather(Path(references), Path(estimates), align, permute)
     if metric == "v4" and window is None:
         window = 1.0
     wide, step = _samples(window, sounds.rate), _samples(hop, sounds.rate)
@@ -145,6 +152,7 @@ def evaluate_files(
     )
     if permute:
         sounds.notes.extend(_order(scores, sounds.names))
+    sounds.notes.extend(_doubts(sounds, taps, wide, step))
     length = sounds.references.shape[-1]
     frames = tidy(
         scores,
@@ -156,7 +164,8 @@ def evaluate_files(
         window=wide,
         hop=step,
     )
-    return Evaluation(frames, metric, taps, sounds.rate, window, hop or window, tuple(sounds.notes))
+    said = tuple(sounds.notes)
+    return Evaluation(frames, metric, taps, sounds.rate, window, hop or window, said, backend)
 
 
 def _museval(*sounds: torch.Tensor | str, **settings: Any) -> Scores:
@@ -175,6 +184,29 @@ def _order(scores: Scores, names: list[str]) -> list[str]:
     return notes
 
 
+def _doubts(sounds: Sounds, taps: int, window: int | None, hop: int | None) -> list[str]:
+    """Say what a reader of the scores should know about these sounds."""
+    sources, channels, samples = sounds.references.shape
+    notes = []
+    for kind, stack in (("reference", sounds.references), ("estimate", sounds.estimates)):
+        silent = [n for n, sound in zip(sounds.names, stack, strict=True) if not sound.any()]
+        notes += [f"{name}: the {kind} is silent throughout" for name in silent]
+    if sources == 1:
+        notes.append("one source: there is no interference to be measured, so no SIR")
+    length = min(window or samples, samples)
+    if length < 4 * taps * channels * sources:
+        notes.append(
+            f"{length} samples are few for {taps * channels * sources} filter taps, which explain "
+            "much of anything: scores are too good"
+        )
+    rest = (samples - length) % (hop or length)
+    if rest:
+        notes.append(f"the last {rest / sounds.rate:.2f} s are in no frame, and not scored")
+    if window is not None and window > samples:
+        notes.append(f"the sounds are shorter than a window: one frame of {samples} samples")
+    return notes
+
+
 def _samples(seconds: float | None, rate: int) -> int | None:
     return None if seconds is None else round(seconds * rate)
 
@@ -187,8 +219,12 @@ def heading(evaluation: Evaluation) -> str:
     frames = ""
     if evaluation.framewise:
         frames = f" of {evaluation.window:g} s every {evaluation.hop:g} s"
+    version = VERSIONS[evaluation.metric]
+    if (evaluation.metric, evaluation.taps) == ("sdr-v3", 1):
+        version = "2, gain only"
     return (
-        f"BSS Eval {VERSIONS[evaluation.metric]} ({evaluation.metric}), {evaluation.taps} taps, "
+        f"BSS Eval {version} ({evaluation.metric}), {evaluation.taps} "
+        f"tap{'s' * (evaluation.taps > 1)}, "
         f"{evaluation.aggregation}{frames}, dB"
     )
 
@@ -220,6 +256,7 @@ def read_beside(path: Path, evaluation: Evaluation) -> pd.DataFrame:
     Raises:
         UnmixError: the file is no such file, or lacks a source.
     """
+    _framewise_images(evaluation, "others' scores of museval can stand beside")
     table = over_frames(from_museval(path)).pivot(index="source", columns="score", values="value")
     sources = list(dict.fromkeys(evaluation.frames["source"]))
     if missing := [source for source in sources if source not in table.index]:
@@ -251,8 +288,22 @@ def as_csv(evaluation: Evaluation) -> str:
     return evaluation.frames.to_csv(index=False, float_format="%.9g")
 
 
+def _framewise_images(evaluation: Evaluation, what: str) -> None:
+    """Refuse scores that are not what museval's files hold.
+
+    Raises:
+        UnmixError: they are of wholes, or of sources.
+    """
+    if evaluation.metric == "sdr-v3" or not evaluation.framewise:
+        raise UnmixError(
+            f"{what} scores of frames and images, not {evaluation.metric} of the whole signal",
+            expected="--metric v4, or --metric images-v3 with --window",
+        )
+
+
 def as_museval(evaluation: Evaluation) -> str:
     """Return the frames as museval writes them."""
+    _framewise_images(evaluation, "museval's files hold")
     return json.dumps(to_museval(evaluation.frames), indent=2) + "\n"
 
 

@@ -27,14 +27,14 @@ class Sounds:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(references: Path, estimates: Path, align: bool) -> Sounds:
+def gather(references: Path, estimates: Path, align: bool = False, permute: bool = False) -> Sounds:
     """Read references and estimates and bring them to one shape.
 
     Raises:
         UnmixError: names, rates, lengths or channel counts do not belong together.
         AudioError: a file cannot be used.
     """
-    pairs, notes = _pairs(references, estimates)
+    pairs, notes = _pairs(references, estimates, permute)
     true = {
         name: (path, *audio.read(path, allow_silence=True)) for name, (path, _) in pairs.items()
     }
@@ -59,7 +59,9 @@ def gather(references: Path, estimates: Path, align: bool) -> Sounds:
     )
 
 
-def _pairs(references: Path, estimates: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+def _pairs(
+    references: Path, estimates: Path, permute: bool
+) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
     """Return reference and estimate by source, and what was left out."""
     for path in (references, estimates):
         if not path.exists():
@@ -76,6 +78,9 @@ def _pairs(references: Path, estimates: Path) -> tuple[dict[str, tuple[Path, Pat
     for name in MIXTURES:
         if name in true and name not in found and len(true) > 1:
             notes.append(f"{true.pop(name).name}: left out, a mixture is no source")
+    if permute and set(true) != set(found) and len(true) == len(found):
+        notes.append(f"estimates in the order {', '.join(path.name for path in found.values())}")
+        return dict(zip(true, zip(true.values(), found.values(), strict=True), strict=True)), notes
     for name, path in found.items():
         if name not in true:
             raise UnmixError(
@@ -106,7 +111,12 @@ def _sounds_in(folder: Path) -> dict[str, Path]:
             )
         found[path.stem] = path
     if not found:
-        raise UnmixError(f"{folder}: holds no sound files", expected=f"files *{', *'.join(SOUNDS)}")
+        inside = any(path.is_dir() for path in folder.iterdir())
+        raise UnmixError(
+            f"{folder}: holds no sound files{', but folders' * inside}",
+            expected=f"files *{', *'.join(SOUNDS)}",
+            do="give the folders of one track" if inside else "",
+        )
     return found
 
 
