@@ -327,4 +327,5 @@ def test_museval_can_be_asked_instead(unmix):
     assert set(ours["runs"]).isdisjoint(theirs["runs"])
     # The mixture's SAR is rounding noise, which we leave out.
     noise = (ours["metric"] == "GSAR") & ours["reproduced"].isna()
-    assert (ours["reproduced"] - theirs["reproduced"])[~noise].abs().max() <= 1e-4
+    difference = (ours["reproduced"] - theirs["reproduced"])[~noise].abs().max()
+    assert difference < 1.5e-4, "of numbers with four decimals"
