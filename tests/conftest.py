@@ -170,6 +170,21 @@ def store(tmp_path, results, standin_cache):
     return found
 
 
+@pytest.fixture
+def full(store):
+    """In `store`, a run of Table II on the paper's dataset, with weights and checksums."""
+    from aids import FULL, fabricate, scores, spec_of
+    from unmix.runs import checksums
+
+    spec = spec_of(FULL, "Augmented").with_seed(2)
+    about = {"wall_s": 166.1, "seed": 2, "global": {"GNSDR": 7.25}, "torch": "2.0"}
+    folder = store.root / ("f" * 64)
+    run = fabricate(folder, spec, "full", scores(a_1=7.0, b_1=8.0), history=(1.0, 0.5), **about)
+    run.weights.write_bytes(b"weights")
+    checksums.write(folder)
+    return run
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A store that all tests of a file share, no evidence, and no dataset."""
@@ -199,3 +214,9 @@ def unmix(monkeypatch, capfd):
         return status, found.out, found.err
 
     return call
+
+
+@pytest.fixture
+def call(unmix, store):
+    """Call a command of `unmix runs` on `store`."""
+    return lambda *words: unmix("runs", *words, "--store", store.root)

@@ -75,6 +75,7 @@ def test_a_run_holds_its_spec_scores_history_and_provenance(small_spec, tiny, tm
     assert about["clips"] == {"train": 4, "valid": 2, "test": 3}
     assert about["repeatable"] is True
     assert sorted(path.name for path in run.folder.iterdir()) == [
+        "checksums.json",
         "history.csv",
         "model.safetensors",
         "provenance.json",
@@ -332,7 +333,11 @@ def test_a_damaged_file_of_a_run_is_named(small_spec, tiny, tmp_path, name, read
         path.mkdir()
     else:
         path.write_bytes(content)
-    with pytest.raises(StoreError, match=f"{name}: cannot be read .*delete the folder and run"):
+    said = f"{name}: (cannot be read|is not what the run wrote) .*unmix runs verify --quarantine"
+    with pytest.raises(StoreError, match=said):
+        read(run)
+    (run.folder / "checksums.json").unlink()  # as runs from before checksums are
+    with pytest.raises(StoreError, match=f"{name}: cannot be read .*unmix runs verify"):
         read(run)
 
 
@@ -350,5 +355,8 @@ def test_an_edited_spec_is_refused_with_the_setting(small_spec, tiny, tmp_path):
     data = json.loads((run.folder / "spec.json").read_text())
     data["training"]["epoch"] = 3
     (run.folder / "spec.json").write_text(json.dumps(data))
+    with pytest.raises(StoreError, match=r"spec\.json: is not what the run wrote"):
+        run.spec()
+    (run.folder / "checksums.json").unlink()
     with pytest.raises(SpecError, match=r"'epoch' \(did you mean 'epochs'\?\)"):
         run.spec()

@@ -18,6 +18,17 @@ def folder(text: object) -> Path:
     return path
 
 
+def store_place(text: object) -> Path:
+    """Return the folder of a store: the one named, or the local mirror of a URL.
+
+    Raises:
+        StoreError: the URL cannot be used.
+    """
+    from unmix.runs.remote import is_url, mirror
+
+    return mirror(str(text)) if is_url(text) else folder(text)
+
+
 DataRoot = Annotated[
     Path | None,
     typer.Option(
@@ -30,9 +41,10 @@ StoreFolder = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        parser=folder,
-        metavar="DIR",
-        help="Folder of stored runs. Default: $UNMIX_STORE, else runs/.",
+        parser=store_place,
+        metavar="DIR|URL",
+        help="Folder of stored runs, or a URL such as s3://bucket/runs. Default: $UNMIX_STORE, "
+        "else runs/.",
     ),
 ]
 Backend = Annotated[

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
-import subprocess
-import time
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +15,10 @@ from unmix.audio import mix
 from unmix.datasets.catalogue import MODULES, chosen
 from unmix.datasets.track import Dataset, Track
 from unmix.errors import DatasetError, SpecError
-from unmix.metrics.scores import score_clip
+from unmix.metrics.scores import global_scores, score_clip
 from unmix.models.separator import KINDS, NetworkSeparator, Separator, describe
-from unmix.runs import source
+from unmix.runs import machine, source
+from unmix.runs.checksums import ALGORITHM
 from unmix.runs.plain import digest
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
@@ -30,6 +27,9 @@ from unmix.training.examples import SpectrumBank
 from unmix.training.minibatch import train
 
 Log = Callable[[dict[str, Any]], None]
+
+THREADS = 1
+"""On a CPU, so that sums are formed in one order whatever the number of cores."""
 
 
 def code_modules(spec: Spec) -> list[str]:
@@ -95,13 +95,13 @@ def carry_out(
         log: called after each epoch with a row of the history.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    started = time.perf_counter()
+    torch.set_num_threads(THREADS)
+    meter, resumed = machine.Meter(), (folder / checkpoint.NAME).exists()
     try:
         parts = chosen(dataset.split(spec.split), spec.clips)
         separator, history = learn(spec, dataset, parts, folder, identity, device, log)
         # A resumed training spent the epochs before in an earlier call.
-        here = time.perf_counter() - started
+        here = meter.wall()
         trained = max(here, sum(row["seconds"] for row in history))
         scores = evaluate(spec, tracks(spec, dataset, parts["test"]), separator)
     finally:
@@ -115,9 +115,14 @@ def carry_out(
         )
     write_json(folder / "spec.json", spec.plain())
     counts = {part: len(names) for part, names in parts.items()}
-    wall = time.perf_counter() - started + trained - here
-    times = {"learning_s": trained, "wall_s": wall}
-    write_json(folder / "provenance.json", provenance(spec, dataset, device, counts, times))
+    times = {"learning_s": trained, "wall_s": meter.wall() + trained - here}
+    about = provenance(spec, dataset, device, counts, times, meter)
+    about["resumed"] = resumed
+    means = global_scores(scores)
+    about["global"] = {
+        name: value if math.isfinite(value) else None for name, value in means.items()
+    }
+    write_json(folder / "provenance.json", about)
 
 
 def tracks(spec: Spec, dataset: Dataset, names: Sequence[str]) -> Iterator[Track]:
@@ -230,51 +235,37 @@ def provenance(
     device: str,
     counts: Mapping[str, int],
     times: Mapping[str, float],
+    meter: machine.Meter,
 ) -> dict[str, Any]:
-    """Return where a run's scores come from."""
+    """Return where a run's scores come from.
+
+    Times are in s. `learning_s` and `wall_s` include what an interrupted call spent on epochs;
+    `started`, `cpu_s` and `energy_j` are of the call that finished the run, see `machine.Meter`.
+    """
     fidelity = dataset.fidelity
     if spec.clips is not None and fidelity == "full":
         fidelity = "subset"
     on_gpu = device.startswith("cuda")
+    energy = meter.energy()
     return {
         "fidelity": fidelity,
         "spec": spec.identity(),
         "family": spec.family(),
+        "seed": spec.seed,
         "data": dataset.fingerprint(),
         "code": source.fingerprint(code_modules(spec)),
-        "commit": _commit(),
+        **meter.tree,
+        **machine.versions(),
         "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else machine.processor(),
+        "threads": THREADS,
         "repeatable": not on_gpu,
         "clips": dict(counts),
         **{name: round(value, 3) for name, value in times.items()},
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cpu_s": round(meter.cpu(), 3),
+        "energy_j": None if energy is None else round(energy, 1),
+        "peak_memory_mb": machine.peak_memory(),
+        "started": meter.started,
+        "finished": machine.now(),
+        "checksums": ALGORITHM,
     }
-
-
-def _processor() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    return f"{name}, 1 thread of {os.cpu_count()} cores"
-
-
-def _commit() -> str | None:
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

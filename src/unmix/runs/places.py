@@ -13,8 +13,18 @@ def checkout() -> Path:
 
 
 def store_folder(given: str | os.PathLike | None = None) -> Path:
-    """Return the folder of stored runs: what is given, else `UNMIX_STORE`, else `runs/`."""
+    """Return the folder of stored runs: what is given, else `UNMIX_STORE`, else `runs/`.
+
+    For a URL it is the local mirror, see `unmix.runs.remote`.
+
+    Raises:
+        StoreError: it is a URL that cannot be used.
+    """
+    from unmix.runs.remote import is_url, mirror
+
     value = str(given or os.environ.get("UNMIX_STORE") or "")
+    if is_url(value):
+        return mirror(value)
     return Path(value).expanduser() if value else checkout() / "runs"
 
 

@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-LEFT_OUT = {"unmix", "unmix.errors"}
+LEFT_OUT = {
+    "unmix",
+    "unmix.errors",
+    "unmix.runs.checksums",
+    "unmix.runs.machine",
+    "unmix.runs.remote",
+}
 """Modules that change no number."""
 
 
