@@ -21,7 +21,7 @@ from unmix.runs.store import Store
 pytestmark = pytest.mark.usefixtures("standin_cache", "home")
 
 COMMANDS = ["", "data", "data list", "data verify", "data fetch", "data make"]
-COMMANDS += ["run", "table", "separate", "book"]
+COMMANDS += ["run", "plan", "table", "separate", "book"]
 
 
 def start(*words):
@@ -257,7 +257,8 @@ def test_help_teaches(unmix, words):
         "data verify": ["--data-root", "mir1k"],
         "data fetch": ["--data-root", "interrupted"],
         "data make": ["--out", "synthetic-voice"],
-        "run": ["--profile", "--seeds", "--device", "--engine", "--workers", "--store", "Ctrl-C"],
+        "run": ["--profile", "--seeds", "--engine", "--scheduler", "--workers", "GPU=1", "Ctrl-C"],
+        "plan": ["--profile", "--seeds", "--json", "upper bounds", "longest run go first"],
         "table": ["--csv", "--own", "--profile", "--seeds", "published", "spread", "fidelity"],
         "separate": ["--system", "--out", "-o", "--system list", "8 kHz", "one factor"],
         "book": ["--profile", "--out", "--device", "dead link", "tiny"],

@@ -12,6 +12,8 @@ from unmix import __version__
 from unmix.commands.data import data
 from unmix.commands.evaluate import evaluate
 from unmix.commands.options import Backend, DataRoot, ProfileName, StoreFolder, folder
+from unmix.commands.plan import plan
+from unmix.commands.runs import runs
 from unmix.errors import SpecError, UnmixError
 
 app = typer.Typer(
@@ -24,7 +26,9 @@ app = typer.Typer(
     "dataset everything runs on an embedded stand-in.",
 )
 app.add_typer(data, name="data")
+app.add_typer(runs, name="runs")
 app.command()(evaluate)
+app.command()(plan)
 
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
@@ -57,7 +61,21 @@ def run(
     profile: ProfileName = "quick",
     seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    engine: Annotated[str, typer.Option(help="How runs are spread: local.")] = "local",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="How runs are spread: local (processes here), or dask (the workers of a cluster; "
+            "without --scheduler, of one made here for this call)."
+        ),
+    ] = "local",
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask cluster to use: tcp://HOST:8786, or the file of `dask scheduler "
+            "--scheduler-file`.",
+        ),
+    ] = "",
     workers: Annotated[
         int, typer.Option(min=0, help="Processes at a time; 0: one a core, or one on a GPU.")
     ] = 0,
@@ -68,12 +86,16 @@ def run(
     """Carry out the runs of a paper or of one experiment; what is stored is not repeated.
 
     Stop it with Ctrl-C whenever you like: the same command goes on from the last checkpoint.
+
+    On a cluster, store and data must lie under the same path on all machines. If any worker says
+    that it has a GPU (dask worker --resources "GPU=1"), trainings go to such workers alone, unless
+    --device is cpu; oracles and factorisations go anywhere. With --device auto or cuda each worker
+    looks for its own GPU.
     """
-    from unmix.papers.experiment import experiments
     from unmix.report.evidence import stand_in_note
     from unmix.report.workbook import Workbook
 
-    paper, slash, name = what.partition("/")
+    paper = what.partition("/")[0]
     book = Workbook(
         paper,
         profile=profile,
@@ -82,16 +104,11 @@ def run(
         device=device,
         seeds=seeds,
         engine=engine,
+        scheduler=scheduler,
         workers=workers or None,
         backend=backend,
     )
-    known = list(experiments(paper, book.setting))
-    if slash and not name:
-        raise SpecError(
-            f"'{what}' names no experiment",
-            expected=f"{paper} for all of them, or {paper}/EXPERIMENT, one of {', '.join(known)}",
-        )
-    names = [book.experiment(name).name] if name else known
+    names = book.named(what)
     _note(stand_in_note(paper, profile, data_root))
     book.run(*names)
     look = book.command("table", names[0], own=True, seeds=seeds)

@@ -14,7 +14,7 @@ from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
 from unmix.errors import SpecError, UnmixError, command, one_of
-from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment
+from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import published
 from unmix.report import contrast, figures, player, tables
@@ -30,8 +30,10 @@ from unmix.report.evidence import (
 )
 from unmix.report.progress import watcher
 from unmix.runs.cluster import complete
-from unmix.runs.execute import restore
-from unmix.runs.places import store_folder
+from unmix.runs.execute import resolve_device, restore
+from unmix.runs.places import results_folder, store_folder
+from unmix.runs.plan import Plan
+from unmix.runs.plan import make as make_plan
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
 
@@ -49,6 +51,7 @@ class Workbook:
         device: str = "auto",
         seeds: int = 0,
         engine: str = "local",
+        scheduler: str = "",
         workers: int | None = None,
         backend: str = "unmix",
     ) -> None:
@@ -63,6 +66,7 @@ class Workbook:
         self.given_store = store or None
         self.store = Store(store_folder(store))
         self.device, self.seeds, self.engine, self.workers = device, seeds, engine, workers
+        self.scheduler = scheduler or None
         self.setting = setting(paper, profile, self.data_root, backend)
 
     def experiment(self, name: str) -> Experiment:
@@ -79,8 +83,24 @@ class Workbook:
         }
         return command(verb, f"{self.paper}/{name}", **{**given, **options})
 
-    def run(self, *names: str) -> None:
-        """Carry out what is not stored yet of the named experiments."""
+    def named(self, what: str) -> list[str]:
+        """Return the experiments that `PAPER` or `PAPER/EXPERIMENT` names.
+
+        Raises:
+            SpecError: it names none.
+        """
+        _, slash, name = what.partition("/")
+        known = list(experiments(self.paper, self.setting))
+        if slash and not name:
+            raise SpecError(
+                f"'{what}' names no experiment",
+                expected=f"{self.paper} for all of them, or {self.paper}/EXPERIMENT, one of "
+                f"{', '.join(known)}",
+            )
+        return [self.experiment(name).name] if name else known
+
+    def specs(self, *names: str) -> tuple[list[Spec], list[str]]:
+        """Return the specs of the named experiments, all seeds, and what each is called."""
         specs: list[Spec] = []
         labels: list[str] = []
         for name in names:
@@ -89,6 +109,20 @@ class Workbook:
                 for row in found.rows:
                     specs.append(row.spec.with_seed(seed))
                     labels.append(f"{name}: {', '.join(row.keys.values())}, seed {seed}")
+        return specs, labels
+
+    def plan(self, *names: str) -> Plan:
+        """Return what is not stored yet of the named experiments, with time and memory."""
+        specs, labels = self.specs(*names)
+        pairs = {(spec.dataset, spec.clips): None for spec in specs}
+        opened = {pair: open_dataset(pair[0], self.data_root, pair[1]) for pair in pairs}
+        evidence = [*Store(results_folder(self.paper)).runs(), *self.store.runs()]
+        device = resolve_device(self.device)
+        return make_plan(specs, labels, opened, self.store, evidence, device)
+
+    def run(self, *names: str) -> None:
+        """Carry out what is not stored yet of the named experiments."""
+        specs, labels = self.specs(*names)
         with watcher() as watch:
             complete(
                 specs,
@@ -97,6 +131,7 @@ class Workbook:
                 device=self.device,
                 workers=self.workers,
                 engine=self.engine,
+                scheduler=self.scheduler,
                 labels=labels,
                 watch=watch,
             )

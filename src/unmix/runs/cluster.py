@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.catalogue import open_dataset
 from unmix.errors import SpecError, UnmixError, one_of
-from unmix.runs.execute import carry_out, key, resolve_device
+from unmix.runs.execute import carry_out, code_modules, key, resolve_device
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
+from unmix.runs.watching import Event, Watch, Watcher, epochs_file
 
-ENGINES = ("local",)
+if TYPE_CHECKING:
+    from unmix.runs.workers import Job
 
+__all__ = ["ENGINES", "Event", "Watch", "complete", "one"]
 
-@dataclass(frozen=True)
-class Event:
-    """What an engine tells while it works: an epoch of a run, or its end (`row` is None)."""
-
-    label: str
-    row: dict[str, Any] | None
-    done: int
-    total: int
-
-
-Watch = Callable[[Event], None]
+ENGINES = ("local", "dask")
+"""How runs are spread: processes of this machine (joblib), or the workers of a Dask cluster."""
 
 
 def complete(
@@ -40,6 +33,7 @@ def complete(
     device: str = "auto",
     workers: int | None = None,
     engine: str = "local",
+    scheduler: str | None = None,
     labels: Sequence[str] | None = None,
     watch: Watch = lambda event: None,
 ) -> list[Run]:
@@ -49,18 +43,22 @@ def complete(
         specs: what to do; doubles are done once.
         store: where runs are kept.
         data_root: folder with datasets; None takes `UNMIX_DATA`.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; on a cluster each worker looks for its own.
         workers: processes at a time; None takes one a core on a CPU, one on a GPU.
         engine: one of `ENGINES`.
+        scheduler: address or scheduler file of a Dask cluster; None starts one on this machine.
         labels: names of the specs in messages.
         watch: told of each epoch and of each run's end.
 
     Raises:
-        UnmixError: a run failed; what was finished before is stored.
+        UnmixError: a run failed, or the cluster did; what was finished before is stored.
     """
-    if engine not in ENGINES:
-        raise SpecError(one_of("engine", engine, ENGINES), expected=", ".join(ENGINES))
-    device = resolve_device(device)
+    device = _checked(device, workers, engine, scheduler)
+    if engine == "dask":
+        # Workers have other working folders and other environments.
+        store = Store(store.root.expanduser().resolve())
+        data_root = root_of(data_root)
+        data_root = data_root.resolve() if data_root else None
     data_root = str(data_root) if data_root else None
     datasets = {(spec.dataset, spec.clips): None for spec in specs}
     opened = {pair: open_dataset(pair[0], data_root, pair[1]) for pair in datasets}
@@ -68,10 +66,40 @@ def complete(
     names = dict(zip(keys, labels or [name[:12] for name in keys], strict=True))
     missing = {k: spec for k, spec in zip(keys, specs, strict=True) if store.get(k) is None}
     if missing:
-        count = workers or (1 if device != "cpu" else os.cpu_count() or 1)
-        with _Watcher(store, names, missing, watch) as watcher:
-            _carry_out_all(missing, store, data_root, device, min(count, len(missing)), watcher)
+        jobs = [(k, spec, str(store.root), data_root, device) for k, spec in missing.items()]
+        count = min(workers or (1 if device != "cpu" else os.cpu_count() or 1), len(missing))
+        with Watcher(store, names, missing, watch) as watcher:
+            if engine == "dask":
+                data = {
+                    pair: opened[pair].fingerprint()
+                    for pair in {(spec.dataset, spec.clips): None for spec in missing.values()}
+                }
+                _on_cluster(jobs, data, scheduler, count, names, watcher)
+            else:
+                _carry_out_all(jobs, count, watcher)
     return [_stored(store, k) for k in keys]
+
+
+def _checked(device: str, workers: int | None, engine: str, scheduler: str | None) -> str:
+    """Return the device to ask for, once the options have been found to fit each other."""
+    if engine not in ENGINES:
+        raise SpecError(one_of("engine", engine, ENGINES), expected=", ".join(ENGINES))
+    if scheduler and engine != "dask":
+        raise SpecError(
+            f"--scheduler {scheduler} with engine {engine}",
+            expected="a scheduler for engine dask only",
+            do="add --engine dask",
+        )
+    if scheduler and workers:
+        raise SpecError(
+            f"--workers {workers} with --scheduler {scheduler}",
+            expected="one of the two: a running cluster has its own workers",
+            do="leave --workers away, and start or stop workers of the cluster",
+        )
+    if scheduler and (device == "auto" or re.fullmatch(r"cuda(:\d+)?", device)):
+        # This machine need not have what the cluster's workers have.
+        return device
+    return resolve_device(device)
 
 
 def _stored(store: Store, run_key: str) -> Run:
@@ -81,15 +109,8 @@ def _stored(store: Store, run_key: str) -> Run:
     return run
 
 
-def _carry_out_all(
-    missing: dict[str, Spec],
-    store: Store,
-    data_root: str | None,
-    device: str,
-    workers: int,
-    watcher: _Watcher,
-) -> None:
-    jobs = [(k, spec, str(store.root), data_root, device) for k, spec in missing.items()]
+def _carry_out_all(jobs: Sequence[Job], workers: int, watcher: Watcher) -> None:
+    """Carry out jobs in processes of this machine, or in this one where one is enough."""
     if workers == 1:
         for job in jobs:
             one(*job)
@@ -110,6 +131,26 @@ def _carry_out_all(
         ) from error
 
 
+def _on_cluster(
+    jobs: Sequence[Job],
+    data: Mapping[tuple[str, Any], str],
+    scheduler: str | None,
+    workers: int,
+    names: Mapping[str, str],
+    watcher: Watcher,
+) -> None:
+    """Carry out jobs on a Dask cluster, after each worker was found to be like this process."""
+    from unmix.runs import workers as engine
+
+    modules = sorted({module for job in jobs for module in code_modules(job[1])})
+    with (
+        engine.probe(jobs[0][2]) as file,
+        engine.connected(scheduler, workers) as client,
+    ):
+        question = engine.Question(tuple(modules), file, jobs[0][3], tuple(data.items()))
+        engine.spread(client, one, jobs, question, names, watcher.finished)
+
+
 def one(run_key: str, spec: Spec, root: str, data_root: str | None, device: str) -> str:
     """Carry out one spec into the store at `root`; return its key."""
     store = Store(root)
@@ -118,66 +159,12 @@ def one(run_key: str, spec: Spec, root: str, data_root: str | None, device: str)
             for left in folder.glob(".*"):
                 left.unlink()  # half a file, of a process that was killed
             dataset = open_dataset(spec.dataset, data_root, spec.clips)
+            epochs = epochs_file(root, run_key)
 
             def log(row: dict[str, Any]) -> None:
-                with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+                with epochs.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
 
             carry_out(spec, dataset, folder, identity=run_key, device=device, log=log)
-            (folder / "progress.jsonl").unlink(missing_ok=True)
+            epochs.unlink(missing_ok=True)
     return run_key
-
-
-class _Watcher(threading.Thread):
-    """Reads the epochs that workers write beside their checkpoints, and passes them on."""
-
-    def __init__(
-        self, store: Store, names: dict[str, str], missing: dict[str, Spec], watch: Watch
-    ) -> None:
-        super().__init__(daemon=True)
-        self.names, self.total, self.watch, self.done = names, len(missing), watch, 0
-        self.files = {k: store.root / "partial" / k / "progress.jsonl" for k in missing}
-        # Epochs of an earlier, interrupted call are not news.
-        self.seen = {k: len(_lines(path)) for k, path in self.files.items()}
-        self.stop, self.lock = threading.Event(), threading.Lock()
-
-    def __enter__(self) -> _Watcher:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.stop.wait(0.5):
-            for run_key, path in list(self.files.items()):
-                self._pass_on(run_key, path)
-
-    def _pass_on(self, run_key: str, path: Path) -> None:
-        lines = _lines(path)
-        for line in lines[self.seen[run_key] :]:
-            self._tell(run_key, json.loads(line))
-        self.seen[run_key] = max(len(lines), self.seen[run_key])
-
-    def finished(self, run_key: str) -> None:
-        """Count a finished run and say so."""
-        with self.lock:
-            # Epochs that were read before the end are no news after it.
-            self.files.pop(run_key, None)
-            self.done += 1
-        self._tell(run_key, None)
-
-    def _tell(self, run_key: str, row: dict[str, Any] | None) -> None:
-        with self.lock:
-            if row is None or run_key in self.files:
-                self.watch(Event(self.names[run_key], row, self.done, self.total))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        return []
-    # The last line may still be being written.
-    return text.split("\n")[:-1]
