@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,12 +42,18 @@ def key_columns(table: pd.DataFrame) -> list[str]:
 
 
 class Shown:
-    """HTML that a notebook shows, with plain text for consoles."""
+    """HTML that a notebook shows, with plain text for consoles.
 
-    def __init__(self, markup: str, text: str = "") -> None:
-        self.markup, self.text = markup, text
+    Files that the markup links to are written into the current folder when it is shown.
+    """
+
+    def __init__(self, markup: str, text: str = "", files: Mapping[str, str] | None = None) -> None:
+        self.markup, self.text, self.files = markup, text, files or {}
 
     def _repr_html_(self) -> str:
+        for name, content in self.files.items():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(content, encoding="utf-8")
         return self.markup
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, exp
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import published
 from unmix.report import contrast, figures, player, tables
+from unmix.report.behind import with_runs
 from unmix.report.evidence import (
     MATERIAL,
     Evidence,
@@ -174,7 +175,10 @@ class Workbook:
             )
         long = comparison(self.paper, name, rows, self.experiment(name).metrics)
         budget = paper_of(self.paper).BUDGET
-        return tables.page(long, rows, f"{title}: {material(rows)}", budget)
+        shown = tables.page(long, rows, f"{title}: {material(rows)}", budget)
+        kinds = {item.fidelity for item in rows if item.runs}
+        repeat = self.command("run", name, **({"profile": "full"} if kinds == {"full"} else {}))
+        return with_runs(shown, f"{self.paper}-{name}{'' if best else '-own'}", rows, repeat)
 
     def contrast(
         self,
