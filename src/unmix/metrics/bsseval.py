@@ -30,6 +30,12 @@ mixture as an estimate has no artefacts at all, so its SAR is infinite in exact 
 METRICS = ("sdr-v3", "images-v3", "v4")
 NAMES = ("SDR", "ISR", "SIR", "SAR")
 
+
+def names_of(metric: str) -> tuple[str, ...]:
+    """Return the scores that a metric has: sources have no ISR."""
+    return tuple(name for name in NAMES if not (name == "ISR" and metric == "sdr-v3"))
+
+
 V4_WINDOW = 44100
 """Samples of a frame of `v4` where nothing else is asked for: a second of music."""
 
@@ -280,8 +286,8 @@ def best_order(sir: Tensor, *, together: bool) -> Tensor:
         sir = sir.nanmean(0, keepdim=True).expand(len(sir), -1, -1, -1)
     pairs = np.nan_to_num(sir.cpu().numpy())
     order = [
-        [linear_sum_assignment(pairs[frame, system], maximize=True)[1] for system in systems]
-        for frame, systems in enumerate([range(pairs.shape[1])] * len(pairs))
+        [linear_sum_assignment(of_system, maximize=True)[1] for of_system in of_frame]
+        for of_frame in pairs
     ]
     return torch.from_numpy(np.array(order)).to(sir.device)
 

@@ -41,8 +41,7 @@ def lags_of_spans(
     if len(second) > COLUMNS:
         parts = [lags_of_spans(first, some, taps, dtype) for some in second.split(COLUMNS)]
         return torch.cat(parts, dim=2)
-    length = max(1024, 4 << (taps - 1).bit_length())
-    block = length - taps + 1
+    length, block = _layout(taps)
     spans, samples = first.shape[1:]
     # A block's spectra, and their copies in the order of the matrix products.
     signals = len(first) + len(second)
@@ -122,10 +121,15 @@ def lags_across(
     return found.sum(0, keepdim=True) if together else found
 
 
+def _layout(taps: int) -> tuple[int, int]:
+    """Return the length of the transforms, and how many new samples each of them takes."""
+    length = max(1024, 4 << (taps - 1).bit_length())
+    return length, length - taps + 1
+
+
 def _lags(first: Tensor, second: Tensor, taps: int, dtype: torch.dtype) -> Tensor:
     """Correlate spans; those of `first` begin `taps - 1` samples earlier than those of `second`."""
-    length = max(1024, 4 << (taps - 1).bit_length())
-    block = length - taps + 1
+    length, block = _layout(taps)
     count = -(-second.shape[2] // block)
     # Blocks of the second sound stand alone; those of the first reach back by all lags.
     before = torch.nn.functional.pad(

@@ -111,8 +111,7 @@ class Projector:
         channels = estimates.shape[4]
         source = _source_energies(self.lags, channels)[:, None]
         gain = torch.where(source > 0, _products(estimates) / source, 0.0)
-        # Lags of x: those of the estimates less those of the scaled references.
-        x = estimates - gain[:, None, :, :, None, None] * _target_lags(self.lags, channels)
+        x = _remainder(estimates, gain, self.lags)
         everything = self.together.solve(x.flatten(2, 4)).reshape(x.shape)
         own = _of_own(x, channels)  # (B, J, C, Y, C, T)
         alone = self.alone.solve(own.flatten(0, 1).flatten(2, 3))
@@ -126,7 +125,7 @@ def energies_of(correlations: Correlations, filters: Filters) -> Energies:
     b, a, own = filters.gain, filters.everything, filters.own
     source = _source_energies(references, channels)[:, None].expand_as(energy)
     product = _products(estimates)
-    x = estimates - b[:, None, :, :, None, None] * _target_lags(references, channels)
+    x = _remainder(estimates, b, references)
     x_energy = (energy - 2 * b * product + b**2 * source).clamp(min=0)
     x_source = product - b * source
     own_lags = _own_lags(references, channels)  # (W, J, C, C, T)
@@ -164,6 +163,12 @@ def _target_lags(references: Tensor, channels: int) -> Tensor:
     return references.unflatten(2, (-1, channels))[:, :, None]
 
 
+def _remainder(estimates: Tensor, gain: Tensor, references: Tensor) -> Tensor:
+    """Return the lags of x: those of the estimates less those of the scaled references."""
+    target = _target_lags(references, estimates.shape[4])
+    return estimates - gain[:, None, :, :, None, None] * target
+
+
 def _own_lags(references: Tensor, channels: int) -> Tensor:
     """Return the lags among each source's channels, `(W, J, C, C, T)`."""
     blocks = references.unflatten(2, (-1, channels)).unflatten(1, (-1, channels))
@@ -191,23 +196,28 @@ def _contract(equation: str, lags: Tensor, filters: Tensor) -> Tensor:
 
 def _quadratic(filters: Tensor, references: Tensor) -> Tensor:
     """Return the energies `(W, Y, J)` of references filtered and summed."""
-    taps = filters.shape[-1]
-    spectra = torch.fft.rfft(filters, 2 * taps).permute(0, 2, 3, 5, 1, 4)  # (B, Y, J, bin, M, C)
-    products = spectra @ spectra.mH
-    weights = torch.fft.irfft(products.permute(0, 1, 2, 4, 5, 3), 2 * taps)[..., :taps]
-    # Lags below zero: the pair the other way round.
-    weights = torch.cat([weights[..., :1], 2 * weights[..., 1:]], dim=-1)
-    return _contract("wikl,byjikl->wyj", references, weights)
+    return _contract("wikl,byjikl->wyj", references, _weights(filters.permute(0, 2, 3, 1, 4, 5)))
 
 
 def _own_quadratic(own: Tensor, own_lags: Tensor) -> Tensor:
     """Return the energies `(W, Y, J)` of each source's channels filtered and summed."""
-    taps = own.shape[-1]
-    spectra = torch.fft.rfft(own, 2 * taps).permute(0, 1, 3, 5, 2, 4)  # (B, J, Y, bin, C, C)
-    products = spectra @ spectra.mH
-    weights = torch.fft.irfft(products.permute(0, 1, 2, 4, 5, 3), 2 * taps)[..., :taps]
-    weights = torch.cat([weights[..., :1], 2 * weights[..., 1:]], dim=-1)
-    return _contract("wjikl,bjyikl->wyj", own_lags, weights)
+    return _contract("wjikl,bjyikl->wyj", own_lags, _weights(own.permute(0, 1, 3, 2, 4, 5)))
+
+
+def _weights(filters: Tensor) -> Tensor:
+    """Return what the lags of references count in the energy of their filtered sum.
+
+    Args:
+        filters: `(..., references, outputs, T)`.
+
+    Returns:
+        correlations of the filters, summed over outputs, `(..., references, references, T)`.
+    """
+    taps = filters.shape[-1]
+    spectra = torch.fft.rfft(filters, 2 * taps).movedim(-1, -3)
+    weights = torch.fft.irfft((spectra @ spectra.mH).movedim(-3, -1), 2 * taps)[..., :taps]
+    # Lags below zero: the pair the other way round.
+    return torch.cat([weights[..., :1], 2 * weights[..., 1:]], dim=-1)
 
 
 class Parts(NamedTuple):

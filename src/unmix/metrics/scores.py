@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from unmix.datasets.track import Clip
-from unmix.metrics.bsseval import Scores, bss_eval
+from unmix.metrics.bsseval import Scores, bss_eval, names_of
 
 GLOBAL = {"GNSDR": "nsdr", "GSDR": "sdr", "GSIR": "sir", "GSAR": "sar"}
 """Global scores: the name in the papers, and the clips' metric that is averaged."""
@@ -143,10 +143,10 @@ def tidy(
     """
     length = min(window or samples, samples)
     step = hop or length
+    found = {name: scores.named()[name].cpu().numpy() for name in names_of(metric)}
     rows = [
         (track, system, source, t, t * step / rate, length / rate, name, values[y, j, t])
-        for name, values in ((name, each.cpu().numpy()) for name, each in scores.named().items())
-        if not (name == "ISR" and metric == "sdr-v3")
+        for name, values in found.items()
         for y, system in enumerate(systems)
         for j, source in enumerate(sources)
         for t in range(values.shape[2])
@@ -161,10 +161,7 @@ def over_frames(table: pd.DataFrame, how: str = "median") -> pd.DataFrame:
     Added columns: `frames`, how many a value stands for, and `unscored`, how many had no score.
     """
     by = ["track", "system", "source", "score", "metric", "taps"]
-    groups = table.groupby(by, sort=False, dropna=False)["value"]
-    found = groups.agg(value=how, frames="count", size="size").reset_index()
-    found["unscored"] = found.pop("size") - found["frames"]
-    return found.assign(weighting=f"{how} of frames")
+    return _reduced(table, by, how, "frames").assign(weighting=f"{how} of frames")
 
 
 def over_tracks(table: pd.DataFrame, how: str = "median") -> pd.DataFrame:
@@ -173,7 +170,13 @@ def over_tracks(table: pd.DataFrame, how: str = "median") -> pd.DataFrame:
     Added columns: `tracks`, how many a value stands for, and `unscored`, how many had no score.
     """
     by = ["system", "source", "score", "metric", "taps", "weighting"]
-    groups = table.groupby(by, sort=False, dropna=False)["value"]
-    found = groups.agg(value=how, tracks="count", size="size").reset_index()
-    found["unscored"] = found.pop("size") - found["tracks"]
+    found = _reduced(table, by, how, "tracks")
     return found.assign(weighting=found["weighting"] + f", {how} of tracks")
+
+
+def _reduced(table: pd.DataFrame, by: list[str], how: str, counted: str) -> pd.DataFrame:
+    """Reduce the values of each group; count those that there are, and those that are not."""
+    groups = table.groupby(by, sort=False, dropna=False)["value"]
+    found = groups.agg(value=how, count="count", size="size").reset_index()
+    found["unscored"] = found.pop("size") - found["count"]
+    return found.rename(columns={"count": counted})

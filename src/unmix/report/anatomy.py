@@ -111,23 +111,9 @@ def draw_parts(taken: Specimen) -> Figure:
     )
     seconds = taken.references.shape[-1] / RATE
     for axis, name, spectrum in zip(axes.flat, sounds, spectra, strict=True):
-        image = axis.imshow(
-            20 * np.log10(np.abs(spectrum) / top + 1e-8),
-            origin="lower",
-            aspect="auto",
-            vmin=-70,
-            vmax=0,
-            cmap="magma",
-            extent=(0, seconds, 0, RATE / 2000),
-            interpolation="nearest",
-        )
-        axis.grid(False)
+        image = figures.levels(axis, np.abs(spectrum) / top, seconds, RATE)
         axis.set_title(name, fontsize="medium")
-    for axis in axes[-1]:
-        axis.set_xlabel("time (s)")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("frequency (kHz)")
-    figure.colorbar(image, ax=axes, label="level (dB below the loudest bin)", pad=0.01)
+    figures.explain_levels(figure, axes, image)
     figure.suptitle(f"The voice of {taken.clip}", fontsize="medium")
     return figure
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from unmix.report.evidence import Evidence
+from unmix.report.figures import label
 from unmix.report.player import FOLDER, slug
 from unmix.report.tables import Shown, words
+from unmix.runs.store import Run
 
 COLUMNS = ("row", "seed", "fidelity", "run", "finished", "device")
 
@@ -22,20 +25,7 @@ def with_runs(shown: Shown, name: str, rows: Sequence[Evidence], repeat: str) ->
         rows: the evidence of the table's rows.
         repeat: the command that makes these runs.
     """
-    runs = [
-        {
-            "row": ", ".join(item.row.keys.values()),
-            "seed": run.spec().seed,
-            "fidelity": run.provenance()["fidelity"],
-            "run": run.key,
-            "finished": run.provenance().get("finished", ""),
-            "device": run.provenance().get("device", ""),
-            "spec": run.spec().plain(),
-            "provenance": run.provenance(),
-        }
-        for item in rows
-        for run in item.runs
-    ]
+    runs = [_told(item, run) for item in rows for run in item.runs]
     file = f"{slug(name)}-runs.json"
     head = "".join(f'<th scope="col">{column}</th>' for column in COLUMNS)
     body = "".join(
@@ -51,6 +41,20 @@ def with_runs(shown: Shown, name: str, rows: Sequence[Evidence], repeat: str) ->
     )
     text = json.dumps({"repeat": repeat, "runs": runs}, indent=1, sort_keys=True) + "\n"
     return Shown(shown.markup + markup, shown.text, {f"{FOLDER}/{file}": text})
+
+
+def _told(item: Evidence, run: Run) -> dict[str, Any]:
+    spec, about = run.spec(), run.provenance()
+    return {
+        "row": label(item),
+        "seed": spec.seed,
+        "fidelity": about["fidelity"],
+        "run": run.key,
+        "finished": about.get("finished", ""),
+        "device": about.get("device", ""),
+        "spec": spec.plain(),
+        "provenance": about,
+    }
 
 
 def _counted(number: int) -> str:

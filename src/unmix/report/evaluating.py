@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from unmix.errors import UnmixError, one_of
-from unmix.metrics.bsseval import METRICS, NAMES, Scores, bss_eval
+from unmix.metrics.bsseval import METRICS, Scores, bss_eval, names_of
 from unmix.metrics.exchange import from_museval, to_museval
 from unmix.metrics.scores import over_frames, tidy
 from unmix.report.pairing import Sounds, gather
@@ -58,7 +58,7 @@ class Evaluation:
     @property
     def names(self) -> tuple[str, ...]:
         """The scores that the metric has."""
-        return tuple(name for name in NAMES if not (name == "ISR" and self.metric == "sdr-v3"))
+        return names_of(self.metric)
 
     def totals(self) -> pd.DataFrame:
         """Return one row a source, one column a score, and the number of frames without a score."""

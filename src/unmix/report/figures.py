@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from unmix.report.evidence import Evidence, material
 from unmix.stft import STFT
@@ -132,32 +134,40 @@ def spectrograms(
         len(left), 2, figsize=(9, 2.7 * len(left)), sharex=True, sharey=True, layout="constrained"
     )
     top = max(float(np.abs(spectrum_of(sound, stft)).max()) for sound in left.values())
-    image = None
     for line, name in enumerate(left):
         for column, (kind, sounds) in enumerate((("true", left), ("estimated", right))):
             axis = axes[line][column]
-            level = 20 * np.log10(np.abs(spectrum_of(sounds[name], stft)) / top + 1e-8)
+            magnitudes = np.abs(spectrum_of(sounds[name], stft))
             seconds = sounds[name].shape[1] / stft.rate
-            image = axis.imshow(
-                level,
-                origin="lower",
-                aspect="auto",
-                vmin=-70,
-                vmax=0,
-                cmap="magma",
-                extent=(0, seconds, 0, stft.rate / 2000),
-                interpolation="nearest",
-            )
-            axis.grid(False)
+            image = levels(axis, magnitudes / top, seconds, stft.rate)
             axis.set_title(f"{name}, {kind}", fontsize="medium")
+    explain_levels(figure, axes, image)
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def levels(axis: Axes, magnitudes: np.ndarray, seconds: float, rate: int) -> AxesImage:
+    """Draw magnitudes `(bins, frames)`, at most 1, as decibels down to −70."""
+    axis.grid(False)
+    return axis.imshow(
+        20 * np.log10(magnitudes + 1e-8),
+        origin="lower",
+        aspect="auto",
+        vmin=-70,
+        vmax=0,
+        cmap="magma",
+        extent=(0, seconds, 0, rate / 2000),
+        interpolation="nearest",
+    )
+
+
+def explain_levels(figure: Figure, axes: np.ndarray, image: AxesImage) -> None:
+    """Label the outer axes of a grid of `levels`, and say what the colours mean."""
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency (kHz)")
-    if image is not None:
-        figure.colorbar(image, ax=axes, label="level (dB below the loudest bin)", pad=0.01)
-    figure.suptitle(title, fontsize="medium")
-    return figure
+    figure.colorbar(image, ax=axes, label="level (dB below the loudest bin)", pad=0.01)
 
 
 def spectrum_of(sound: np.ndarray, stft: STFT) -> np.ndarray:
