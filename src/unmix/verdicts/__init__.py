@@ -1,0 +1,1 @@
+"""What a paper's numbers say: against each other, and against the evidence."""

@@ -1,0 +1,229 @@
+"""The rules of claims: a closed vocabulary, taken apart into single comparisons.
+
+A rule speaks of rows of a published table. It is taken apart into comparisons of one metric each,
+and the same comparisons are made twice: on the paper's own numbers (does the table bear out the
+sentence?) and on evidence (does a reproduction?). Nothing in a rule is evaluated as code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+from unmix.errors import SpecError
+
+RESERVED = ("table", "metric")
+"""Keys of a row that are no key columns: where it stands, and in what metric, if not the rule's."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of a table in one metric.
+
+    Attributes:
+        table: its name; the experiment of the same name reproduces it.
+        keys: key columns and their values.
+        metric: name of the score, as published.
+    """
+
+    table: str
+    keys: tuple[tuple[str, str], ...]
+    metric: str
+
+    @property
+    def row(self) -> dict[str, str]:
+        """Return the key columns as a mapping."""
+        return dict(self.keys)
+
+    @property
+    def label(self) -> str:
+        """Return the row's key columns joined by commas."""
+        return ", ".join(value for _, value in self.keys)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing to find out.
+
+    Attributes:
+        kind: `greater` (first beats second), `equal`, `difference` (first minus second is `by`),
+            `value` (the first is what is published), `above`, `below` (a threshold), `trend`
+            (over `places`, in order), `peak` (the best of `places` is number `at`).
+        places: one place for a value or threshold, two for a pair, more for a series; pooled
+            differences have first and second in turn.
+        by: a difference that the text states, or the threshold, in the metric's unit; None: the
+            published cells tell it.
+        at_least: a difference of that much or more.
+        at: index of the peak.
+        sign: 1.0 if more is better or the series rises, else -1.0.
+    """
+
+    kind: str
+    places: tuple[Place, ...]
+    by: float | None = None
+    at_least: bool = False
+    at: int = 0
+    sign: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """Return what is compared, in words."""
+        first, last, metric = self.places[0], self.places[-1], self.places[0].metric
+        one, other = _told_apart(first, last)
+        if self.kind in ("value", "above", "below"):
+            bound = f" {self.kind} {self.by:g}" if self.by is not None else ""
+            return f"{first.label}: {metric}{bound}"
+        if self.kind in ("trend", "peak"):
+            names = ", ".join(place.label for place in self.places)
+            return f"{metric} over {names}"
+        if len(self.places) > 2:
+            return f"mean over {len(self.places) // 2} differences in {metric} and so on"
+        sign = {"greater": " > ", "equal": " = ", "difference": " − "}[self.kind]
+        if self.kind == "greater" and self.sign < 0:
+            sign = " < "
+        return f"{one}{sign}{other}: {metric}"
+
+
+def _told_apart(one: Place, other: Place) -> tuple[str, str]:
+    """Return two labels, each with what stands in the other place if the row alone is the same."""
+    if one.keys != other.keys:
+        return one.label, other.label
+    if one.metric != other.metric:
+        return f"{one.label} ({one.metric})", f"{other.label} ({other.metric})"
+    return f"{one.label} ({one.table})", f"{other.label} ({other.table})"
+
+
+def comparisons(rule: Mapping[str, Any]) -> list[Comparison]:
+    """Return the single comparisons that a rule consists of; none for `audit` and `none`.
+
+    Raises:
+        SpecError: lists in the rows of one comparison differ, so that they cannot go together.
+    """
+    test = rule["test"]
+    if test in ("audit", "none"):
+        return []
+    return list(_COMPARISONS[test](rule))
+
+
+def needed(rule: Mapping[str, Any], count: int) -> int:
+    """Return how many of `count` comparisons must hold for the rule to hold."""
+    hold = rule.get("hold", "all")
+    if hold == "most":
+        return count // 2 + 1
+    return count if hold == "all" else min(hold["at_least"], count)
+
+
+def _pairs(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    for metric in rule["metrics"]:
+        for pair in rule["pairs"]:
+            for places in expanded(rule["table"], pair, metric):
+                yield Comparison(rule["test"], places)
+
+
+def _difference(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    by, at_least = rule.get("by"), rule.get("at_least", False)
+    single = [
+        places
+        for metric in rule["metrics"]
+        for pair in rule["pairs"]
+        for places in expanded(rule["table"], pair, metric)
+    ]
+    if rule.get("pool"):
+        yield Comparison("difference", tuple(p for pair in single for p in pair), by, at_least)
+        return
+    for places in single:
+        yield Comparison("difference", places, by, at_least)
+
+
+def _best(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    sign = -1.0 if rule.get("lowest") else 1.0
+    for metric in rule["metrics"]:
+        for other in rule["among"]:
+            for places in expanded(rule["table"], (rule["row"], other), metric):
+                if places[0] != places[1]:
+                    yield Comparison("greater", places, sign=sign)
+
+
+def _order(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    for metric in rule["metrics"]:
+        for series in expanded(rule["table"], rule["rows"], metric):
+            for first, second in pairwise(series):
+                yield Comparison("greater", (first, second))
+
+
+def _single(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    limit = None if rule["test"] == "value" else float(rule.get("threshold", 0.0))
+    sign = -1.0 if rule["test"] == "below" else 1.0
+    for metric in rule["metrics"]:
+        for row in rule["rows"]:
+            for places in expanded(rule["table"], (row,), metric):
+                yield Comparison(rule["test"], places, limit, sign=sign)
+
+
+def _trend(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    sign = 1.0 if rule["direction"] == "rising" else -1.0
+    for metric in rule["metrics"]:
+        for series in expanded(rule["table"], rule["rows"], metric):
+            yield Comparison("trend", series, sign=sign)
+
+
+def _peak(rule: Mapping[str, Any]) -> Iterator[Comparison]:
+    for metric in rule["metrics"]:
+        # The row of the peak goes through the same expansion as the series, as its last member.
+        for *series, at in expanded(rule["table"], [*rule["rows"], rule["at"]], metric):
+            if at not in series:
+                raise SpecError(
+                    f"the peak {at.label} is none of the rows of its series",
+                    expected="; ".join(place.label for place in series),
+                    do="mend the rule in claims.yaml",
+                )
+            yield Comparison("peak", tuple(series), at=series.index(at))
+
+
+_COMPARISONS = {
+    "greater": _pairs,
+    "equal": _pairs,
+    "difference": _difference,
+    "best": _best,
+    "order": _order,
+    "value": _single,
+    "above": _single,
+    "below": _single,
+    "trend": _trend,
+    "peak": _peak,
+}
+
+
+def expanded(
+    table: str, rows: Sequence[Mapping[str, Any]], metric: str
+) -> Iterator[tuple[Place, ...]]:
+    """Yield the rows as places, once for each combination of the values that they list.
+
+    Raises:
+        SpecError: two rows list different values for one key column.
+    """
+    lists: dict[str, list[str]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if not isinstance(value, list):
+                continue
+            values = [str(each) for each in value]
+            if lists.setdefault(name, values) != values:
+                raise SpecError(
+                    f"rows that are compared list different values of '{name}'",
+                    expected=f"the same list in each: {lists[name]} or {values}",
+                    do="mend the rule in claims.yaml",
+                )
+    for combination in product(*lists.values()):
+        chosen = dict(zip(lists, combination, strict=True))
+        yield tuple(_place(table, row, metric, chosen) for row in rows)
+
+
+def _place(table: str, row: Mapping[str, Any], metric: str, chosen: Mapping[str, str]) -> Place:
+    full = {
+        name: chosen[name] if isinstance(value, list) else str(value) for name, value in row.items()
+    }
+    keys = tuple((name, value) for name, value in full.items() if name not in RESERVED)
+    return Place(full.get("table", table), keys, full.get("metric", metric))
