@@ -7,12 +7,14 @@ sentence?) and on evidence (does a reproduction?). Nothing in a rule is evaluate
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
 from unmix.errors import SpecError
+from unmix.papers.published import Cell, one
 
 RESERVED = ("table", "metric")
 """Keys of a row that are no key columns: where it stands, and in what metric, if not the rule's."""
@@ -194,6 +196,34 @@ _COMPARISONS = {
     "trend": _trend,
     "peak": _peak,
 }
+
+
+def printed(paper: str, place: Place) -> Cell | None:
+    """Return the published number of a row; None if the paper prints none."""
+    try:
+        return one(paper, place.table, place.row, place.metric)
+    except SpecError:
+        return None
+
+
+def claimed(paper: str, each: Comparison) -> float:
+    """Return the number that a comparison rests on, in the metric's unit; nan if there is none.
+
+    For a pair that is first minus second, for a series last minus first (a peak: its lead over the
+    best of the others), for a value the number itself, for a threshold the threshold.
+    """
+    if each.by is not None:
+        return each.by
+    cells = [printed(paper, place) for place in each.places]
+    values = [cell.value if cell is not None else math.nan for cell in cells]
+    if each.kind == "value":
+        return values[0]
+    if each.kind == "trend":
+        return values[-1] - values[0]
+    if each.kind == "peak":
+        return values[each.at] - max(values[: each.at] + values[each.at + 1 :])
+    pairs = list(zip(values[::2], values[1::2], strict=True))
+    return each.sign * sum(first - second for first, second in pairs) / len(pairs)
 
 
 def expanded(

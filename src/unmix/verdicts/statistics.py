@@ -29,6 +29,10 @@ POWER = 0.8
 """Probability with which `detectable` differences would have been found."""
 
 
+SPAN = float(stats.norm.ppf(1.0 - LEVEL / 2.0) + stats.norm.ppf(POWER))
+"""How many standard errors a difference must measure to be found so often."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What the evidence says of one comparison.
