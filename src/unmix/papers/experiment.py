@@ -1,8 +1,9 @@
 """What every paper is made of: profiles, experiments, and their rows.
 
-A paper is a module of this package with `TITLE`, `DATASET`, `BUDGET` (its own training, in words),
-`FIGURES` (a figure's notebook to the experiment that it draws) and `experiments(setting)`, and a
-folder of the same name with its published tables as CSV. Nothing in it computes.
+A paper is a module of this package with `DATASET`, `BUDGET` (its own training, in words), `FIGURES`
+(a figure's notebook to the experiment that it draws) and `experiments(setting)`, and a folder of
+the same name with what it published, see `published`. Nothing in it computes. A folder without a
+module has published numbers and no experiments.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from unmix.errors import SpecError, command, one_of
-from unmix.runs.spec import Spec
+from unmix.papers.published import PUBLISHED, folder
+
+if TYPE_CHECKING:
+    from unmix.runs.spec import Spec
 
 PAPERS = tuple(
-    sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if path.with_suffix("").is_dir()
-    )
+    sorted(path.stem for path in Path(__file__).parent.glob("*.py") if folder(path.stem).is_dir())
 )
 """The papers: every module here that has a folder of its name."""
 
@@ -114,16 +117,17 @@ def paper(name: str) -> ModuleType:
     """Return a paper's module.
 
     Raises:
-        SpecError: there is no such paper.
+        SpecError: there is no such paper, or it has no experiments.
     """
+    if name in PUBLISHED and name not in PAPERS:
+        raise SpecError(
+            f"{name} has published numbers here, and no experiments yet",
+            expected=f"a paper with experiments: {', '.join(PAPERS)}",
+            do=f"look at its numbers with `{command('published', name)}`",
+        )
     if name not in PAPERS:
         raise SpecError(one_of("paper", name, PAPERS), expected=", ".join(PAPERS))
     return import_module(f"unmix.papers.{name}")
-
-
-def folder(name: str) -> Path:
-    """Return the folder with a paper's published tables."""
-    return Path(__file__).parent / name
 
 
 def experiments(paper_name: str, setting: Setting) -> dict[str, Experiment]:

@@ -16,7 +16,6 @@ from unmix.runs.spec import Evaluation, Mixing, Spec
 from unmix.training.losses import Loss
 from unmix.training.minibatch import Training
 
-TITLE = "Monaural Source Separation using Deep Recurrent Neural Networks"
 DATASET = "mir1k"
 METRICS = ("GNSDR", "GSIR", "GSAR")
 
