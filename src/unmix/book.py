@@ -7,6 +7,7 @@ hashed, so that a build with nothing changed executes nothing.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -78,7 +79,8 @@ def _build(root: Path, parameters: Mapping[str, Any], out: Path | None) -> Path:
     stage, executed = out / "stage", out / "executed" / parameters["profile"]
     times: dict[str, float] = {}
     _copy_sources(root, stage)
-    for name in notebooks(root):
+    # Verdicts rest on the runs of all other notebooks.
+    for name in sorted(notebooks(root), key=lambda name: name.startswith("notebooks/verdicts/")):
         started = time.perf_counter()
         fresh = _execute(root, stage, executed, name, parameters)
         times[name if fresh else f"{name} (unchanged)"] = time.perf_counter() - started
@@ -88,6 +90,9 @@ def _build(root: Path, parameters: Mapping[str, Any], out: Path | None) -> Path:
     started = time.perf_counter()
     built = stage / "_build" / "html"
     _copy_media(stage, built)
+    _write_records(built, parameters)  # before the checks: pages may lead to it
+    times["verdicts and audits"] = time.perf_counter() - started
+    started = time.perf_counter()
     gates.check_pages(built)
     times["checks"] = time.perf_counter() - started
     final = out / "html"
@@ -159,7 +164,7 @@ def _state(root: Path, name: str, parameters: Mapping[str, Any]) -> str:
     files += sorted(
         path
         for path in package.rglob("*")
-        if path.suffix in {".py", ".csv", ".json", ".yml"}
+        if path.suffix in {".py", ".csv", ".json", ".yml", ".yaml"}
         and not OWN & set(path.relative_to(package).parts)
     )
     results = Path(os.environ.get("UNMIX_RESULTS") or root / "results")
@@ -208,16 +213,29 @@ def _execute(
 
 
 def _presentable(executed: str) -> str:
-    """Return an executed notebook without the cell that repeats the parameters.
+    """Return an executed notebook as the pages are made of it.
 
-    papermill puts it behind the cell whose comments explain them.
+    Without the cell that repeats the parameters, which papermill puts behind the cell whose
+    comments explain them. And where a cell has a caption, what it shows besides its picture has a
+    cell of its own: MyST-NB puts each output of such a cell into a figure with that caption.
     """
-    notebook = json.loads(executed)
+    notebook, cells = json.loads(executed), []
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]
+        cells.append(cell)
+        if "figure" in cell["metadata"].get("mystnb", {}):
+            besides = [item for item in cell["outputs"] if not _is_picture(item)]
+            cell["outputs"] = [item for item in cell["outputs"] if _is_picture(item)]
+            made = {"id": f"{cell['id']}-besides", "metadata": {"tags": ["remove-input"]}}
+            cells += [{**cell, **made, "source": [], "outputs": besides}] if besides else []
+    notebook["cells"] = cells
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _is_picture(output: Mapping[str, Any]) -> bool:
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
 
 
 def _papermill(source: Path, done: Path, parameters: Mapping[str, Any]) -> None:
@@ -302,6 +320,35 @@ def _sphinx(stage: Path) -> None:
             + "\n".join(lines[-20:] or [plain[-2000:]]),
             do="mend the pages that are named",
         )
+
+
+def _write_records(built: Path, parameters: Mapping[str, Any]) -> None:
+    """Put verdicts and audits beside the pages as JSON, for programs, each with its schema."""
+    from unmix.report.bearing import as_json, every
+    from unmix.verdicts.schema import schema
+
+    found = every(
+        Store(store_folder(parameters.get("store"))),
+        profile=parameters["profile"],
+        data_root=parameters.get("data_root") or None,
+        seeds=parameters.get("seeds", 0),
+    )
+    records = {"verdicts": ("verdicts", as_json(found)), "audit": ("findings", _audits())}
+    for name, (form, text) in records.items():
+        (built / f"{name}.json").write_text(text, encoding="utf-8")
+        declared = json.dumps(schema(form), indent=1, ensure_ascii=False) + "\n"
+        (built / f"{name}.schema.json").write_text(declared, encoding="utf-8")
+
+
+@functools.cache
+def _audits() -> str:
+    """Return the findings on all papers as JSON; they rest on the package alone."""
+    from unmix.verdicts.audit import audits
+    from unmix.verdicts.schema import check
+
+    plain = [each.plain() for each in audits()]
+    check(plain, "findings", "audit.json")
+    return json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
 
 
 def _copy_media(stage: Path, built: Path) -> None:

@@ -9,12 +9,27 @@ from typing import Annotated
 import typer
 
 from unmix import __version__
+from unmix.commands.audit import audit
+from unmix.commands.claims import claims
 from unmix.commands.data import data
 from unmix.commands.evaluate import evaluate
-from unmix.commands.options import Backend, DataRoot, ProfileName, StoreFolder, folder
+from unmix.commands.options import (
+    Backend,
+    DataRoot,
+    Device,
+    ProfileName,
+    Seeds,
+    StoreFolder,
+    folder,
+    note,
+    workbook,
+)
 from unmix.commands.plan import plan
+from unmix.commands.published import published
 from unmix.commands.runs import runs
-from unmix.errors import SpecError, UnmixError
+from unmix.commands.table import table
+from unmix.commands.verdicts import verdicts
+from unmix.errors import UnmixError
 
 app = typer.Typer(
     name="unmix",
@@ -29,6 +44,11 @@ app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command()(evaluate)
 app.command()(plan)
+app.command()(published)
+app.command()(audit)
+app.command()(claims)
+app.command()(verdicts)
+app.command()(table)
 
 INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended."""
@@ -49,18 +69,12 @@ def _options(
     """Options before a command; what they do, their callbacks do."""
 
 
-def _note(line: str) -> None:
-    """Print what a user should know beside the output, if there is anything."""
-    if line:
-        typer.echo(line, err=True)
-
-
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(help="PAPER or PAPER/EXPERIMENT, e.g. parwal/table4.")],
     profile: ProfileName = "quick",
-    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seeds: Seeds = 0,
+    device: Device = "auto",
     engine: Annotated[
         str,
         typer.Option(
@@ -93,73 +107,24 @@ def run(
     looks for its own GPU.
     """
     from unmix.report.evidence import stand_in_note
-    from unmix.report.workbook import Workbook
 
-    paper = what.partition("/")[0]
-    book = Workbook(
-        paper,
+    book = workbook(
+        what,
         profile=profile,
-        data_root=data_root or "",
-        store=store or "",
-        device=device,
         seeds=seeds,
+        backend=backend,
+        store=store,
+        data_root=data_root,
+        device=device,
         engine=engine,
         scheduler=scheduler,
-        workers=workers or None,
-        backend=backend,
+        workers=workers,
     )
     names = book.named(what)
-    _note(stand_in_note(paper, profile, data_root))
+    note(stand_in_note(book.paper, profile, data_root))
     book.run(*names)
     look = book.command("table", names[0], own=True, seeds=seeds)
     typer.echo(f"Stored in {book.store.root}. Look at it: {look}")
-
-
-@app.command()
-def table(
-    what: Annotated[str, typer.Argument(help="PAPER/TABLE, e.g. parwal/table4.")],
-    csv: Annotated[bool, typer.Option("--csv", help="Print the long form as CSV.")] = False,
-    own: Annotated[
-        bool, typer.Option("--own", help="Only runs of this profile from the local store.")
-    ] = False,
-    profile: ProfileName = "quick",
-    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
-    backend: Backend = "unmix",
-    store: StoreFolder = None,
-    data_root: DataRoot = None,
-) -> None:
-    """Show a table: published beside reproduced, each row with the best evidence there is.
-
-    Best is the evidence of the highest fidelity (full, subset, stand-in), from the store or from
-    results/; with --own it is what `unmix run` has stored for this profile. Fidelity is about the
-    material alone: full is the paper's dataset, trained on in this book's way.
-
-    The long form has the row's key columns, metric, published, reproduced, spread (standard
-    deviation over seeds), seeds, fidelity and runs (keys of the runs).
-    """
-    from unmix.papers.experiment import experiments
-    from unmix.report.evidence import stand_in_note
-    from unmix.report.terminal import show
-    from unmix.report.workbook import Workbook
-
-    paper, _, name = what.partition("/")
-    book = Workbook(
-        paper,
-        profile=profile,
-        data_root=data_root or "",
-        store=store or "",
-        seeds=seeds,
-        backend=backend,
-    )
-    if not name:
-        known = ", ".join(experiments(paper, book.setting))
-        raise SpecError(f"'{what}' names no table", expected=f"{paper}/TABLE, TABLE one of {known}")
-    long = book.long(name, best=not own)
-    _note(stand_in_note(paper, profile, data_root))
-    if csv:
-        typer.echo(long.to_csv(index=False, float_format="%.4f"), nl=False)
-    else:
-        show(long, book.experiment(name).title, book.command("run", name, seeds=seeds))
 
 
 @app.command()
@@ -202,8 +167,8 @@ def book(
     profile: ProfileName = "quick",
     store: StoreFolder = None,
     data_root: DataRoot = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    device: Device = "auto",
+    seeds: Seeds = 0,
     out: Annotated[
         Path | None,
         typer.Option(parser=folder, metavar="DIR", help="Where to build. Default: _build/."),

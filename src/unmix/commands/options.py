@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from unmix.report.workbook import Workbook
 
 
 def folder(text: object) -> Path:
@@ -27,6 +30,42 @@ def store_place(text: object) -> Path:
     from unmix.runs.remote import is_url, mirror
 
     return mirror(str(text)) if is_url(text) else folder(text)
+
+
+def workbook(
+    what: str,
+    *,
+    profile: str,
+    seeds: int,
+    backend: str,
+    store: Path | None,
+    data_root: Path | None,
+    device: str = "auto",
+    engine: str = "local",
+    scheduler: str = "",
+    workers: int = 0,
+) -> Workbook:
+    """Return the workbook of the paper in `what` (PAPER or PAPER/EXPERIMENT) under options."""
+    from unmix.report.workbook import Workbook
+
+    return Workbook(
+        what.partition("/")[0],
+        profile=profile,
+        data_root=data_root or "",
+        store=store or "",
+        device=device,
+        seeds=seeds,
+        engine=engine,
+        scheduler=scheduler,
+        workers=workers or None,
+        backend=backend,
+    )
+
+
+def note(line: str) -> None:
+    """Print what a user should know beside the output, if there is anything."""
+    if line:
+        typer.echo(line, err=True)
 
 
 DataRoot = Annotated[
@@ -57,3 +96,5 @@ ProfileName = Annotated[
         "longest training that this book does; not the paper's own training)."
     ),
 ]
+Seeds = Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

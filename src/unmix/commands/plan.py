@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unmix.commands.options import Backend, DataRoot, ProfileName, StoreFolder
+from unmix.commands.options import (
+    Backend,
+    DataRoot,
+    ProfileName,
+    Seeds,
+    StoreFolder,
+    workbook,
+)
 
 if TYPE_CHECKING:
     from unmix.runs.plan import Plan
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 def plan(
     what: Annotated[str, typer.Argument(help="PAPER or PAPER/EXPERIMENT, e.g. parwal/table4.")],
     profile: ProfileName = "quick",
-    seeds: Annotated[int, typer.Option(min=0, help="Repetitions; 0: the profile's own.")] = 0,
+    seeds: Seeds = 0,
     device: Annotated[
         str, typer.Option(help="cpu or cuda: only runs on the same kind tell the time; or auto.")
     ] = "auto",
@@ -33,16 +40,14 @@ def plan(
     bounds; they are those of the machines that the runs were made on. Totals let the longest run
     go first, on workers that take one run at a time.
     """
-    from unmix.report.workbook import Workbook
-
-    book = Workbook(
-        what.partition("/")[0],
+    book = workbook(
+        what,
         profile=profile,
-        data_root=data_root or "",
-        store=store or "",
-        device=device,
         seeds=seeds,
         backend=backend,
+        store=store,
+        data_root=data_root,
+        device=device,
     )
     found = book.plan(*book.named(what))
     if as_json:
@@ -65,12 +70,17 @@ def _show(found: Plan, what: str) -> None:
         table.add_row(run.label, duration(run.seconds), size(run.memory_mb), run.how)
     if found.runs:
         Console().print(table)
-    typer.echo(f"{found.stored} runs are stored, {len(found.runs)} are to do.")
+    stored, todo = _counted(found.stored), len(found.runs)
+    typer.echo(f"{stored} stored, {todo} {'is' if todo == 1 else 'are'} to do.")
     if len(found.unknown) < len(found.runs):
         times = [f"{duration(found.seconds(n))} on {n} worker{'s' * (n > 1)}" for n in WORKERS]
         typer.echo(f"They take {', '.join(times)}, with {size(found.memory_mb)} each at most.")
     if found.unknown:
         typer.echo(f"Not in these sums: {len(found.unknown)} that cannot be estimated.")
+
+
+def _counted(number: int) -> str:
+    return f"{number} run is" if number == 1 else f"{number} runs are"
 
 
 def duration(seconds: float | None) -> str:

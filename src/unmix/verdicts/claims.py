@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from unmix.errors import SpecError, one_of
-from unmix.papers.experiment import folder
-from unmix.papers.published import PUBLISHED
-from unmix.verdicts.rules import Comparison, comparisons, needed
+from unmix.errors import SpecError, command, one_of
+from unmix.papers.published import PUBLISHED, Cell, cells, folder
+from unmix.verdicts.rules import Comparison, claimed, comparisons, needed
 from unmix.verdicts.schema import read_yaml
 
 MARGIN = 0.5
@@ -83,6 +82,19 @@ class Claim:
         """Return how many of the comparisons must hold."""
         return needed(self.rule, len(self.comparisons))
 
+    @property
+    def published(self) -> list[Cell]:
+        """Return the published numbers that it rests on."""
+        return [
+            cell
+            for each in self.cells
+            for cell in cells(self.paper, each["table"], each.get("where"), each["metric"])
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the claim as plain data."""
+        return {**asdict(self), "cells": list(self.cells)}
+
 
 @functools.cache
 def _read(paper: str) -> Mapping[str, Any]:
@@ -117,15 +129,52 @@ def claim(name: str) -> Claim:
     Raises:
         SpecError: there is no such claim.
     """
-    known = {each.id: each for paper in PUBLISHED for each in claims(paper)}
-    if name not in known:
-        raise SpecError(one_of("claim", name, known), do="`unmix claims` lists them")
-    return known[name]
+    (paper,), found = named(name)
+    if not found:
+        raise SpecError(f"{name} is a paper, not a claim", do=f"`{command('claims', name)}`")
+    return next(each for each in claims(paper) if each.id == found)
+
+
+def named(what: str) -> tuple[tuple[str, ...], str]:
+    """Return the papers that a reader names, and the claim if it is one: all of them for ''.
+
+    Raises:
+        SpecError: it is neither a paper nor a claim.
+    """
+    if not what or what in PUBLISHED:
+        return (what,) if what else PUBLISHED, ""
+    known: list[str] = []
+    for paper in PUBLISHED:
+        of_paper = [each.id for each in claims(paper)]
+        if what in of_paper:
+            return (paper,), what
+        known += of_paper
+    raise SpecError(
+        one_of("paper or claim", what, [*PUBLISHED, *known]),
+        expected=f"{', '.join(PUBLISHED)}, or the id of a claim, such as {known[0]}",
+        do=f"`{command('claims')}` lists all claims",
+    )
 
 
 def dropped(paper: str) -> Mapping[str, str]:
     """Return the statements that were considered and left out, by id, each with the reason."""
     return {entry["id"]: entry["why"] for entry in _read(_known(paper)).get("dropped", [])}
+
+
+def margin(claim: Claim) -> float:
+    """Return what counts as no difference, in dB.
+
+    That is what the claim says, else half the smallest gap that it rests on, and `MARGIN` at most.
+    """
+    if claim.margin is not None:
+        return claim.margin
+    halves = [
+        abs(claimed(claim.paper, each)) / 2.0
+        for each in claim.comparisons
+        if each.kind in ("greater", "difference", "trend", "peak")
+    ]
+    # A tie rests on no gap, and what is not printed (nan) on none that is known.
+    return min([MARGIN, *(half for half in halves if half > 0.0)])
 
 
 def _known(paper: str) -> str:

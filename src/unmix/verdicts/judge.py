@@ -9,23 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from unmix.metrics.scores import GLOBAL
-from unmix.models.separator import describe
+from unmix.errors import command
+from unmix.metrics.means import GLOBAL
+from unmix.papers.experiment import PAPERS
 from unmix.report.evidence import RANK, Evidence
-from unmix.verdicts import decide, statistics
-from unmix.verdicts.claims import MARGIN, Claim, TestSongs, songs_of
+from unmix.verdicts import decide, reasons, statistics
+from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel
 from unmix.verdicts.rules import Comparison, Place, claimed
 from unmix.verdicts.statistics import Result
+from unmix.verdicts.wording import named
 
 FIXED = ("oracle", "mixture")
 """Kinds of separators that are the same with any seed."""
 
-MANY = 20
-"""More seeds than this nobody should be asked for."""
+NAMED = 3
+"""So many rows that were not run are named; the others are counted."""
 
 Find = Callable[[str], Sequence[Sequence[Evidence]]]
 """Returns all evidence of an experiment: for each row, the best first; none if there is no such."""
+
+Make = Callable[[str, str, int], str]
+"""Returns the command that makes the evidence of an experiment, a fidelity and a number of seeds
+(0: as many as the experiment itself asks for)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Verdict:
     Attributes:
         id, paper: the claim's.
         outcome: one of `decide.OUTCOMES`; with other material than the paper's, after its name.
-        direction: `as claimed`, `exceeds`, `falls short`, `contradicted`, or empty.
+        direction: of what is reproduced or not: `as claimed`, `exceeds`, `falls short`,
+            `contradicted`; empty otherwise.
         fidelity: of the evidence; empty without.
         estimate: of the comparison on which the claim hangs, in dB; nan without evidence.
         interval: 95 % over songs and seeds.
@@ -44,7 +51,9 @@ class Verdict:
         margin: differences below it count as none, in dB.
         detectable: smallest difference that the evidence would have found in four of five cases.
         runs: keys of the runs behind the claim.
-        why: in words: what decided, what would, or why nothing could.
+        commands: what makes them, or would make what is lacking.
+        why: in words: what decided, or why nothing could.
+        needs: in words: what evidence would settle it; empty where it is settled.
         comparisons: each with its numbers.
     """
 
@@ -61,7 +70,9 @@ class Verdict:
     margin: float = math.nan
     detectable: float = math.nan
     runs: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
     why: str = ""
+    needs: str = ""
     comparisons: tuple[Mapping[str, Any], ...] = field(default=())
 
     def plain(self) -> dict[str, Any]:
@@ -77,19 +88,29 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     return value
 
 
-def verdicts(paper: str, claims: Sequence[Claim], look: Find) -> list[Verdict]:
+def verdicts(
+    paper: str,
+    claims: Sequence[Claim],
+    look: Find,
+    *,
+    names: Sequence[str] = (),
+    make: Make | None = None,
+) -> list[Verdict]:
     """Return a verdict for each claim of a paper; they are decided together.
 
     Args:
         paper: its name.
         claims: all claims of the paper.
         look: finds the evidence of an experiment.
+        names: all experiments of the paper, whose repetitions tell how far scores move from seed
+            to seed; without them only those count that the claims rest on.
+        make: names the commands to the reader; None takes those without options.
     """
-    sources = _Sources(paper, look)
+    sources = _Sources(paper, look, names)
     cases = [_Case(claim, sources) for claim in claims]
     # How much scores move from seed to seed is known when all rows have been looked up.
     for case in cases:
@@ -97,51 +118,63 @@ def verdicts(paper: str, claims: Sequence[Claim], look: Find) -> list[Verdict]:
     open_cases = [case for case in cases if case.results]
     decisions = decide.decide([case.tendency for case in open_cases])
     decided = {case.claim.id: each for case, each in zip(open_cases, decisions, strict=True)}
-    return [case.verdict(decided.get(case.claim.id)) for case in cases]
+    return [case.verdict(decided.get(case.claim.id), len(decided), make) for case in cases]
 
 
 class _Sources:
     """The evidence of a paper as panels."""
 
-    def __init__(self, paper: str, look: Find) -> None:
+    def __init__(self, paper: str, look: Find, names: Sequence[str]) -> None:
         self.paper, self.look = paper, look
         self.songs: TestSongs = songs_of(paper)
         self._rows: dict[str, dict[tuple[tuple[str, str], ...], Sequence[Evidence]]] = {}
         self._panels: dict[tuple[str, str], Panel] = {}
         self._noise: dict[tuple[str, str], Noise] = {}
+        for name in names:
+            self.rows(name)
+
+    def rows(self, table: str) -> Mapping[tuple[tuple[str, str], ...], Sequence[Evidence]]:
+        """Return all evidence of an experiment by its rows' key columns, sorted by name."""
+        if table not in self._rows:
+            self._rows[table] = {
+                tuple(sorted(of_row[0].row.keys.items())): of_row for of_row in self.look(table)
+            }
+        return self._rows[table]
+
+    def lacks(self, place: Place) -> str:
+        """Return in words what there is not of a row, run or not; empty if there is all of it."""
+        rows = self.rows(place.table)
+        if not rows:
+            return f"there is no experiment {self.paper}/{place.table}"
+        if tuple(sorted(place.keys)) not in rows:
+            return f"the experiment {self.paper}/{place.table} has no row {_row(place)}"
+        return "" if place.metric in GLOBAL else f"no scores in {place.metric} are kept"
 
     def offers(self, place: Place) -> Mapping[str, Evidence]:
         """Return the best evidence of a row for each fidelity; empty if there is no such row."""
-        if place.table not in self._rows:
-            self._rows[place.table] = {
-                tuple(sorted(of_row[0].row.keys.items())): of_row
-                for of_row in self.look(place.table)
-            }
-        of_row = self._rows[place.table].get(tuple(sorted(place.keys)), ())
         found: dict[str, Evidence] = {}
-        for item in of_row:
+        for item in self.rows(place.table).get(tuple(sorted(place.keys)), ()):
             if item.runs:
                 found.setdefault(item.fidelity, item)
         return found
 
     def panel(self, item: Evidence, metric: str) -> Panel:
         """Return the scores of a row by seed and song."""
-        name = item.row.spec.family() + item.fidelity, metric
+        name = item.runs[0].key, metric
         if name not in self._panels:
-            fixed = describe(item.row.spec.separator) in FIXED
-            runs = [run.scores() for run in item.runs[:1] if fixed] or [
-                run.scores() for run in item.runs
-            ]
-            self._panels[name] = panel(runs, GLOBAL[metric], random=not fixed)
+            fixed = item.runs[0].settings()["separator"]["kind"] in FIXED
+            runs = item.runs[:1] if fixed else item.runs
+            scores = [run.scores() for run in runs]
+            self._panels[name] = panel(scores, GLOBAL[metric], random=not fixed)
         return self._panels[name]
 
     def noise(self, fidelity: str, metric: str) -> Noise:
         """Return how much a mean moves from seed to seed, over all rows read so far of a paper."""
         if (fidelity, metric) not in self._noise:
-            rows = [of_row for table in self._rows.values() for of_row in table.values()]
             items = {
-                item.row.spec.family(): item
-                for of_row in rows
+                item.runs[0].key: item
+                for rows in self._rows.values()
+                for of_row in rows.values()
                 for item in of_row
                 if item.runs and item.fidelity == fidelity
             }
@@ -156,52 +189,63 @@ class _Case:
     def __init__(self, claim: Claim, sources: _Sources) -> None:
         self.claim, self.sources = claim, sources
         self.compared = claim.comparisons
+        self.places = list(dict.fromkeys(place for each in self.compared for place in each.places))
         self.results: list[Result] = []
         self.margin, self.tendency = math.nan, decide.NOTHING
-        self.fidelity, self.why = "", self._before()
-        if self.why:
-            return
-        self.fidelity, missing = self._fidelity()
-        if not self.fidelity:
-            self.why = missing
+        self.fidelity, self.wanting = "", False
+        self.why = self._before() or self._fidelity()
 
     def _before(self) -> str:
         """Return why no evidence can decide the claim; empty if evidence can."""
-        if self.claim.rule["test"] == "audit":
-            checks = ", ".join(self.claim.rule["checks"])
-            return f"a matter of the paper's own numbers: see the audit ({checks})"
-        if not self.compared:
-            return self.claim.without or "not to be decided by a rule"
-        if self.claim.experiment is None:
-            return self.claim.without
-        unknown = {place.metric for each in self.compared for place in each.places} - set(GLOBAL)
-        return f"no scores in {', '.join(sorted(unknown))} are kept" if unknown else ""
+        claim, paper = self.claim, self.claim.paper
+        if claim.rule["test"] == "audit":
+            checks = ", ".join(claim.rule["checks"])
+            return f"a matter of the paper's own numbers: `{command('audit', paper)}`, {checks}"
+        if not self.compared or claim.experiment is None:
+            return claim.without or "no rule can decide it"
+        if paper not in PAPERS:
+            return f"no experiments of {paper} are here yet; {claim.experiment} would test it"
+        lacking = dict.fromkeys(map(self.sources.lacks, self.places))
+        return "; ".join(filter(None, lacking))
 
-    def _fidelity(self) -> tuple[str, str]:
-        """Return the best fidelity that all rows have, or the reason why there is none."""
-        places = {place for each in self.compared for place in each.places}
-        offers = {place: self.sources.offers(place) for place in sorted(places, key=str)}
+    def _fidelity(self) -> str:
+        """Choose the best fidelity that all rows have; return why if there is none to choose."""
+        offers = {place: self.sources.offers(place) for place in self.places}
         for kind in RANK:
             if all(kind in found for found in offers.values()):
-                return kind, ""
-        lacking = [place for place, found in offers.items() if not found]
-        if not lacking:
-            return "", "its rows were run on different material"
-        names = sorted({f"{place.table}: {place.label}" for place in lacking})
-        told = "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        return "", f"not run yet: {told}"
+                self.fidelity = kind
+                return self._shared()
+        self.wanting = True
+        missing = {place: found for place, found in offers.items() if not found}
+        if not missing:
+            return "its rows were run on different material"
+        names = list(dict.fromkeys(f"{_row(place)} ({place.table})" for place in missing))
+        more = f" and {len(names) - NAMED} more rows" if len(names) > NAMED else ""
+        return f"not run yet: {'; '.join(names[:NAMED])}{more}"
+
+    def _shared(self) -> str:
+        """Return why the chosen evidence cannot be compared; empty if it can."""
+        for each in self.compared:
+            songs = [
+                set(self.sources.panel(item, place.metric).songs)
+                for item, place in zip(self._evidence(each), each.places, strict=True)
+            ]
+            shared = len(set.intersection(*songs))
+            if shared < 2:
+                count = f"{shared or 'no'} song"
+                return f"its rows have {count} with scores in common, and a verdict needs two"
+        return ""
 
     def compare(self) -> None:
         """Make the comparisons, where there is evidence for all of them."""
         if self.why:
             return
-        gaps = [self._claimed(each) for each in self.compared]
-        self.margin = self.claim.margin or margin(self.compared, gaps)
+        self.margin = margin(self.claim)
         # The same draws for a claim whatever other claims there are.
         seed = int.from_bytes(self.claim.id.encode(), "big") % 2**32
         self.results = [
-            self._result(each, gap, np.random.default_rng(seed))
-            for each, gap in zip(self.compared, gaps, strict=True)
+            self._result(each, self._claimed(each), np.random.default_rng(seed))
+            for each in self.compared
         ]
         self.tendency = decide.together(self.results, self.claim.needed)
 
@@ -243,18 +287,40 @@ class _Case:
             return statistics.peak(rows, each.at, spread, rng=rng)
         return statistics.threshold(rows[0], gap, spread, sign=each.sign, rng=rng)
 
-    def verdict(self, decision: decide.Decision | None) -> Verdict:
-        """Return the verdict, given what was decided."""
+    def verdict(self, decision: decide.Decision | None, count: int, make: Make | None) -> Verdict:
+        """Return the verdict, given what was decided of `count` claims together."""
         if decision is None:
-            return Verdict(self.claim.id, self.claim.paper, decide.NOT_ASSESSED, why=self.why)
-        at = self.tendency.deciding
+            commands = self._commands(make) if self.wanting else ()
+            needs = f"evidence, which {_making(commands)}" if commands else ""
+            return Verdict(
+                self.claim.id,
+                self.claim.paper,
+                decide.NOT_ASSESSED,
+                commands=commands,
+                why=self.why,
+                needs=needs,
+            )
+        at, tendency = self.tendency.deciding, self.tendency
         result = self.results[at]
+        outcome = decide.graded(decision.outcome, self.fidelity)
         items = [item for each in self.compared for item in self._evidence(each)]
+        weighed = reasons.Weighed(
+            self.claim.paper,
+            self.compared,
+            self.results,
+            self.claim.needed,
+            at,
+            self.margin,
+            decision,
+            min(1.0, 2.0 * min(tendency.p_for, tendency.p_against)),
+            self.fidelity,
+            count,
+        )
         return Verdict(
             id=self.claim.id,
             paper=self.claim.paper,
-            outcome=decide.graded(decision.outcome, self.fidelity),
-            direction=result.direction,
+            outcome=outcome,
+            direction=result.direction if outcome in _SETTLED else "",
             fidelity=self.fidelity,
             estimate=result.estimate,
             interval=(result.low, result.high),
@@ -264,9 +330,30 @@ class _Case:
             margin=self.margin,
             detectable=result.detectable,
             runs=tuple(dict.fromkeys(run.key for item in items for run in item.runs)),
-            why=self._words(decision, result),
+            commands=self._commands(make, self.fidelity),
+            why=reasons.why(weighed),
+            needs=self._needs(weighed, make),
             comparisons=tuple(map(self._told, self.compared, self.results)),
         )
+
+    def _needs(self, weighed: reasons.Weighed, make: Make | None) -> str:
+        """Return what evidence would settle the claim; empty if it is settled."""
+        if self.fidelity != decide.FULL:
+            return f"evidence on the paper's dataset, which {_making(self._commands(make))}"
+        if weighed.decision.outcome not in (decide.COMPATIBLE, decide.INCONCLUSIVE):
+            return ""
+        words, seeds = reasons.needs(weighed)
+        return f"{words}: {_listed(self._commands(make, seeds=seeds))}" if seeds else words
+
+    def _commands(
+        self, make: Make | None, fidelity: str = decide.FULL, seeds: int = 0
+    ) -> tuple[str, ...]:
+        tables = dict.fromkeys(place.table for place in self.places)
+        return tuple((make or self._make)(table, fidelity, seeds) for table in tables)
+
+    def _make(self, table: str, fidelity: str, seeds: int) -> str:
+        options = {"profile": "full"} if fidelity == decide.FULL else {}
+        return command("run", f"{self.claim.paper}/{table}", **options, seeds=seeds)
 
     def _told(self, each: Comparison, result: Result) -> dict[str, Any]:
         return {
@@ -288,53 +375,17 @@ class _Case:
             "seeds": result.seeds,
         }
 
-    def _words(self, decision: decide.Decision, result: Result) -> str:
-        count, must = len(self.compared), self.claim.needed
-        each = self.compared[self.tendency.deciding]
-        hang = f"hangs on {each.label}" if count > 1 else ""
-        held = sum(one.p_for <= decide.LEVEL / 2.0 for one in self.results)
-        told = [f"{held} of {count} comparisons hold, {must} must" if count > 1 else "", hang]
-        if decision.outcome == decide.INCONCLUSIVE:
-            told.append(needs(result, abs(self._claimed(each)), self.margin))
-        return "; ".join(part for part in told if part)
+
+_SETTLED = (decide.REPRODUCED, decide.NOT_REPRODUCED)
 
 
-def margin(compared: Sequence[Comparison], gaps: Sequence[float]) -> float:
-    """Return what counts as no difference: half the smallest gap, and `MARGIN` at most.
-
-    Args:
-        compared: the comparisons of a claim.
-        gaps: what is published for each, see `rules.claimed`; nan where nothing is.
-    """
-    halves = [
-        abs(gap) / 2.0
-        for each, gap in zip(compared, gaps, strict=True)
-        if each.kind in ("greater", "difference", "trend", "peak") and abs(gap) > 0.0
-    ]
-    return min([MARGIN, *(half for half in halves if not math.isnan(half))])
+def _row(place: Place) -> str:
+    return ", ".join(named(column, value) for column, value in place.keys)
 
 
-def needs(result: Result, gap: float, size: float) -> str:
-    """Return what evidence it would take, in words, if the spread stays as it is.
+def _listed(commands: Sequence[str]) -> str:
+    return " and ".join(f"`{each}`" for each in commands)
 
-    Args:
-        result: of the comparison that is open.
-        gap: what is published, in dB.
-        size: the margin, in dB.
-    """
-    of_songs, of_seeds = result.error
-    if math.isnan(of_seeds):
-        return "needs rows with more than one seed: how far chance moves them is not known"
-    aim = max(gap if not math.isnan(gap) else 0.0, size) / statistics.SPAN
-    if not aim > 0.0:
-        return "no gap is published that evidence could find"
-    left = aim**2 - of_songs**2
-    seeds = math.ceil(result.seeds * of_seeds**2 / left) if left > 0.0 else 0
-    if 0 < seeds <= MANY and left > 0.0:
-        if seeds <= result.seeds:
-            return f"this evidence would have found {aim * statistics.SPAN:.2f} dB"
-        return f"would take about {seeds} seeds on these songs"
-    left = aim**2 - of_seeds**2 * result.seeds / MANY
-    if left > 0.0:
-        return f"would take about {math.ceil(result.songs * of_songs**2 / left)} songs"
-    return f"would take more than {MANY} seeds"
+
+def _making(commands: Sequence[str]) -> str:
+    return f"{_listed(commands)} make{'s' if len(commands) == 1 else ''}"

@@ -3,96 +3,47 @@
 Every test answers three questions, each with a p-value: does the evidence bear the comparison out
 (`p_for`), does it speak against it (`p_against`), is there no difference worth the name
 (`p_negligible`)? A p-value of 1 means that the question cannot be answered in this way. The tests
-are one-sided; whoever decides takes 2.5 % on either side.
+are one-sided; whoever decides takes 2.5 % for each of them, so that no truth is missed in more
+than 5 %: each lies beyond the bounds of two questions at most, on opposite sides. That is also
+what the 95 % interval says, before the claims of a paper are corrected for their number.
 
 Where two rows are compared, two tests must agree, and the larger p-value counts: Wilcoxon's signed
 rank test on the means of songs (zeros after Pratt), which does not ask how the songs are
 distributed, and a t-test whose error has a part from the songs and a part from the seeds, which
 Wilcoxon's test cannot see.
+
+Intervals are drawn by the bootstrap; without `rng` they are t-intervals.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
-from unmix.verdicts.panel import LEVEL, Estimate, Noise, Panel, common, contrast, draws
+from unmix.verdicts import ranks
+from unmix.verdicts.estimate import POWER, SPAN, Estimate, contrast, crossed, draws
+from unmix.verdicts.panel import LEVEL, Noise, Panel, common
+from unmix.verdicts.result import Reach, Result, holds, interval_of, result, wins
+
+__all__ = [
+    "POWER",
+    "SEEDS",
+    "SPAN",
+    "Result",
+    "difference",
+    "equal",
+    "greater",
+    "peak",
+    "threshold",
+    "trend",
+    "value",
+]
 
 SEEDS = 5
 """Fewest repetitions with which a published number can be called met on the same clips."""
-
-POWER = 0.8
-"""Probability with which `detectable` differences would have been found."""
-
-
-SPAN = float(stats.norm.ppf(1.0 - LEVEL / 2.0) + stats.norm.ppf(POWER))
-"""How many standard errors a difference must measure to be found so often."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the evidence says of one comparison.
-
-    Attributes:
-        estimate: in dB: a difference, a slope a step, or a mean minus what is published.
-        low, high: 95 % interval of it, over songs and seeds drawn anew.
-        p_for, p_against, p_negligible: see above.
-        compatible: what is published lies where a single run could have fallen.
-        direction: where the evidence lies: `as claimed`, `exceeds`, `falls short`, `contradicted`.
-        detectable: smallest difference that this evidence finds in four of five cases, in dB.
-        songs, seeds: behind it; of several rows the fewest.
-        shift: Hodges and Lehmann's estimate of the shift, in dB; nan where it has no meaning.
-        wins: share of pairs of seeds in which the first row is ahead; nan where it has no meaning.
-        error: standard errors that songs and seeds bring, in dB.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    p_for: float
-    p_against: float
-    p_negligible: float
-    compatible: bool
-    direction: str
-    detectable: float
-    songs: int
-    seeds: int
-    shift: float = math.nan
-    wins: float = math.nan
-    error: tuple[float, float] = (math.nan, math.nan)
-
-
-def signed_rank(values: np.ndarray, limit: float = 0.0) -> float:
-    """Return Wilcoxon's one-sided p-value for "values lie above `limit`" (zeros after Pratt)."""
-    moved = np.round(values - limit, 12)
-    if len(moved) < 2 or not moved.any():
-        return 1.0
-    return float(stats.wilcoxon(moved, zero_method="pratt", alternative="greater").pvalue)
-
-
-def shift(values: np.ndarray) -> float:
-    """Return the median of all means of two values (Hodges and Lehmann)."""
-    one, other = np.triu_indices(len(values))
-    return float(np.median((values[one] + values[other]) / 2.0))
-
-
-def wins(first: Panel, second: Panel) -> float:
-    """Return the share of pairs of seeds in which the first mean is higher; ties count half."""
-    gaps = first.seed_means()[:, None] - second.seed_means()[None, :]
-    return float(((gaps > 0.0) + 0.5 * (gaps == 0.0)).mean())
-
-
-def detectable(found: Estimate) -> float:
-    """Return the smallest difference that a two-sided test finds with probability `POWER`."""
-    if not found.se > 0.0:
-        return found.se
-    return float(
-        (stats.t.ppf(1.0 - LEVEL / 2.0, found.df) + stats.t.ppf(POWER, found.df)) * found.se
-    )
 
 
 def greater(
@@ -101,7 +52,7 @@ def greater(
     *,
     margin: float,
     sign: float = 1.0,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> Result:
     """Test whether the first of two rows lies above the second.
 
@@ -112,49 +63,43 @@ def greater(
         sign: -1 if the first shall lie below.
         rng: for the interval.
     """
-    pair = common(panels)
-    found = contrast(pair, (sign, -sign), spread)
+    pair, factors = common(panels), (sign, -sign)
+    found = contrast(pair, factors, spread)
     per_song = sign * (pair[0].values.mean(axis=0) - pair[1].values.mean(axis=0))
-    p_for = max(found.p_above(0.0), signed_rank(per_song))
-    p_against = max(found.p_below(0.0), signed_rank(-per_song))
-    return _result(
+    sided = _both_sides(found, 0.0, lambda side: ranks.signed_rank(side * per_song))
+    return result(
         found,
         pair,
-        (sign, -sign),
-        spread,
-        rng,
-        p=(p_for, p_against, found.p_within(0.0, margin) if margin else 1.0),
-        direction="as claimed" if found.value > 0.0 else "contradicted",
-        shift=shift(per_song),
+        (*sided, found.p_within(0.0, margin) if margin else 1.0),
+        _signed(found.value),
+        interval=interval_of(found, pair, factors, spread, rng),
+        reach=Reach(found.se, found.df, least=ranks.least(len(per_song))),
+        shift=ranks.shift(per_song),
         wins=wins(*pair) if sign > 0 else wins(*pair[::-1]),
     )
 
 
 def equal(
-    panels: Sequence[Panel], spread: Noise, *, margin: float, rng: np.random.Generator
+    panels: Sequence[Panel],
+    spread: Noise,
+    *,
+    margin: float,
+    rng: np.random.Generator | None = None,
 ) -> Result:
-    """Test whether two rows differ by less than the margin."""
-    pair = common(panels)
-    found = contrast(pair, (1.0, -1.0), spread)
-    per_song = pair[0].values.mean(axis=0) - pair[1].values.mean(axis=0)
-    return _result(
+    """Test whether two rows differ by less than the margin (two one-sided tests)."""
+    pair, factors = common(panels), (1.0, -1.0)
+    found = contrast(pair, factors, spread)
+    return result(
         found,
         pair,
-        (1.0, -1.0),
-        spread,
-        rng,
-        p=(found.p_within(0.0, margin), beyond(found, 0.0, margin), 1.0),
-        compatible=_holds(found.interval(), 0.0),
-        direction="as claimed" if abs(found.value) <= margin else "exceeds",
-        shift=shift(per_song),
+        (found.p_within(0.0, margin), found.p_beyond(0.0, margin), 1.0),
+        "as claimed" if abs(found.value) <= margin else "exceeds",
+        interval=interval_of(found, pair, factors, spread, rng),
+        reach=Reach(found.se, found.df, margin),
+        compatible=holds(found.interval(), 0.0),
+        shift=ranks.shift(pair[0].values.mean(axis=0) - pair[1].values.mean(axis=0)),
         wins=wins(*pair),
     )
-
-
-def beyond(found: Estimate, centre: float, margin: float) -> float:
-    """Return the p-value for "further than `margin` from `centre`"."""
-    both = found.p_above(centre + margin), found.p_below(centre - margin)
-    return min(1.0, 2.0 * min(both)) / 2.0
 
 
 def difference(
@@ -165,13 +110,14 @@ def difference(
     margin: float,
     count: int | None,
     at_least: bool = False,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> Result:
     """Test whether first minus second is `by`, or at least that.
 
     Our error alone decides whether the difference is met; whether it is missed, and whether it is
     compatible, is asked with the error that the published difference has itself: of one run on
-    `count` songs.
+    `count` songs. A bound of zero ("at least as good") is no measurement and has none. Where a
+    difference of zero would be as claimed, none is called negligible.
 
     Args:
         panels: first and second in turn; of several pairs the mean counts.
@@ -186,20 +132,20 @@ def difference(
     pairs = len(rows) // 2
     factors = tuple((1.0 if i % 2 == 0 else -1.0) / pairs for i in range(len(rows)))
     found = contrast(rows, factors, spread)
-    both = _with_published(found, rows, factors, spread, count)
+    bound = at_least and by == 0.0
+    both = found if bound else _with_published(found, rows, factors, spread, count)
     if at_least:
         p_for, p_against = found.p_above(by - margin), both.p_below(by - margin)
     else:
-        p_for, p_against = found.p_within(by, margin), beyond(both, by, margin)
-    return _result(
+        p_for, p_against = found.p_within(by, margin), both.p_beyond(by, margin)
+    return result(
         found,
         rows,
-        factors,
-        spread,
-        rng,
-        p=(p_for, p_against, found.p_within(0.0, margin)),
-        compatible=_holds(both.interval(), by) or (at_least and found.value > by),
-        direction=_towards(found.value, by, margin),
+        (p_for, p_against, found.p_within(0.0, margin) if abs(by) > margin else 1.0),
+        _towards(found, by, margin, at_least),
+        interval=interval_of(found, rows, factors, spread, rng),
+        reach=Reach(both.se, both.df, margin),
+        compatible=holds(both.interval(), by) or (at_least and found.value > by),
     )
 
 
@@ -211,14 +157,15 @@ def value(
     margin: float,
     same: bool,
     count: int | None,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> Result:
     """Test whether a row's mean is the published one.
 
     On the paper's own test clips the songs are given and only the seeds are drawn: at least `SEEDS`
     of them can say that the number is met (two one-sided tests), and a prediction interval for one
     run says whether it is compatible. On other songs the error comes from a bootstrap crossed
-    over songs and seeds, and the published number has an error of its own (see `difference`).
+    over songs and seeds, and the published number has an error of its own (see `difference`). A row
+    with fewer than `SEEDS` repetitions takes its spread from all rows.
 
     Args:
         row: the row.
@@ -227,78 +174,64 @@ def value(
         margin: how far off counts as met, in dB.
         same: whether our clips are the paper's.
         count: songs behind the published number; None: as many as ours.
-        rng: for the bootstrap.
+        rng: for the bootstrap; None: closed forms.
     """
-    means = row.seed_means()
+    found = _mean(row, spread, same, rng)
     if same:
-        own = float(means.var(ddof=1)) / len(means) if len(means) > 1 else math.nan
-        found = Estimate(row.mean(), 0.0, own if row.random else 0.0, 0.0, len(means) - 1)
-        both = found.beside(0.0, found.seeds * len(means))
+        both = found.beside(0.0, found.seeds * row.seeds)
     else:
-        plain = contrast([row], (1.0,), spread)
-        songs, seeds = crossed(row, rng)
-        seeds = plain.seeds if math.isnan(seeds) else seeds
-        found = Estimate(plain.value, songs, seeds, plain.df_songs, plain.df_seeds)
         both = _with_published(found, [row], (1.0,), spread, count)
     enough = row.seeds >= SEEDS or not row.random
-    low, high = found.interval()
-    return Result(
-        estimate=found.value - published,
-        low=low - published,
-        high=high - published,
-        p_for=found.p_within(published, margin) if enough else 1.0,
-        p_against=beyond(both, published, margin),
-        p_negligible=1.0,
-        compatible=_holds(both.interval(), published),
-        direction=_beside(found.value, published, margin),
-        detectable=detectable(found),
-        songs=len(row.songs),
-        seeds=row.seeds,
-        error=(math.sqrt(found.songs), math.sqrt(found.seeds)),
+    return result(
+        found,
+        [row],
+        (
+            found.p_within(published, margin) if enough else 1.0,
+            both.p_beyond(published, margin),
+            1.0,
+        ),
+        _beside(found.value, published, margin),
+        interval=found.interval(),
+        reach=Reach(both.se, both.df, margin),
+        compatible=holds(both.interval(), published),
+        offset=published,
     )
 
 
-def crossed(row: Panel, rng: np.random.Generator, count: int = 2000) -> tuple[float, float]:
-    """Return the variances of a mean that songs and seeds bring, by a crossed bootstrap.
-
-    Songs and seeds are drawn with replacement, each by itself: all seeds of a drawn song, and all
-    songs of a drawn seed, go together. The part of the seeds is what drawing both adds to drawing
-    songs alone; nan with a single seed. Variances are stretched by n / (n - 1), since a sample's
-    own spread is a little narrow.
-    """
-    seeds, songs = row.values.shape
-    if songs < 2:
-        return math.nan, math.nan
-    times = rng.multinomial(songs, np.full(songs, 1.0 / songs), size=count) * row.weights
-    share = times / times.sum(axis=1, keepdims=True)
-    by_seed = share @ row.values.T
-    of_songs = float(by_seed.mean(axis=1).var()) * songs / (songs - 1)
-    if not row.random:
-        return of_songs, 0.0
-    if seeds < 2:
-        return of_songs, math.nan
-    picked = rng.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=count) / seeds
-    moved = (picked * (by_seed - by_seed.mean(axis=1, keepdims=True))).sum(axis=1)
-    return of_songs, float((moved**2).mean()) * seeds / (seeds - 1)
+def _mean(row: Panel, spread: Noise, same: bool, rng: np.random.Generator | None) -> Estimate:
+    """Return the mean of a row, see `value`."""
+    found = contrast([row], (1.0,), spread)
+    songs, seeds = found.songs, math.nan
+    if same:
+        songs = 0.0
+    elif rng is not None:
+        songs, seeds = crossed(row, rng)
+    if not row.random or row.seeds < SEEDS:
+        return replace(found, songs=songs)
+    if math.isnan(seeds):
+        seeds = float(row.seed_means().var(ddof=1)) / row.seeds
+    return replace(found, songs=songs, seeds=seeds, df_seeds=row.seeds - 1)
 
 
 def threshold(
-    row: Panel, limit: float, spread: Noise, *, sign: float = 1.0, rng: np.random.Generator
+    row: Panel,
+    limit: float,
+    spread: Noise,
+    *,
+    sign: float = 1.0,
+    rng: np.random.Generator | None = None,
 ) -> Result:
     """Test whether a row's mean lies above a limit (`sign` 1) or below it (-1)."""
     found = contrast([row], (sign,), spread)
-    per_song = sign * row.values.mean(axis=0)
-    p_for = max(found.p_above(sign * limit), signed_rank(per_song, sign * limit))
-    p_against = max(found.p_below(sign * limit), signed_rank(-per_song, -sign * limit))
-    above = found.value > sign * limit
-    return _result(
+    above = sign * (row.values.mean(axis=0) - limit)
+    sided = _both_sides(found, sign * limit, lambda side: ranks.signed_rank(side * above))
+    return result(
         found,
         [row],
-        (sign,),
-        spread,
-        rng,
-        p=(p_for, p_against, 1.0),
-        direction="as claimed" if above else "contradicted",
+        (*sided, 1.0),
+        _signed(found.value - sign * limit),
+        interval=interval_of(found, [row], (sign,), spread, rng),
+        reach=Reach(found.se, found.df, least=ranks.least(len(above))),
         offset=sign * limit,
     )
 
@@ -309,7 +242,7 @@ def trend(
     *,
     sign: float,
     margin: float,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
 ) -> Result:
     """Test whether scores rise (`sign` 1) or fall (-1) over rows in order.
 
@@ -319,96 +252,86 @@ def trend(
     """
     rows = common(panels)
     steps = np.arange(len(rows)) - (len(rows) - 1) / 2.0
-    factors = tuple(sign * steps / (steps**2).sum())
+    slope = steps / (steps**2).sum()
+    factors = tuple(sign * slope)
     found = contrast(rows, factors, spread)
-    ranks = sign * np.stack([each.values.mean(axis=0) for each in rows], axis=1)
-    return _result(
+    scores = sign * np.stack([each.values.mean(axis=0) for each in rows], axis=1)
+    sided = _both_sides(found, 0.0, lambda side: ranks.page(side * scores))
+    return result(
         found,
         rows,
-        factors,
-        spread,
-        rng,
-        p=(
-            max(found.p_above(0.0), _page(ranks)),
-            max(found.p_below(0.0), _page(-ranks)),
-            found.p_within(0.0, margin / (len(rows) - 1)) if margin else 1.0,
-        ),
-        direction="as claimed" if found.value > 0.0 else "contradicted",
-        shift=shift(ranks @ (steps / (steps**2).sum())),
+        (*sided, found.p_within(0.0, margin / (len(rows) - 1)) if margin else 1.0),
+        _signed(found.value),
+        interval=interval_of(found, rows, factors, spread, rng),
+        reach=Reach(found.se, found.df, least=ranks.least(*scores.shape)),
+        shift=ranks.shift(scores @ slope),
     )
 
 
-def _page(rising: np.ndarray) -> float:
-    """Return the p-value of Page's test for a rise over columns, `(songs, rows)`."""
-    if rising.shape[0] < 2 or rising.shape[1] < 3:
-        return 1.0
-    return float(stats.page_trend_test(rising, method="asymptotic").pvalue)
-
-
-def peak(panels: Sequence[Panel], at: int, spread: Noise, *, rng: np.random.Generator) -> Result:
+def peak(
+    panels: Sequence[Panel],
+    at: int,
+    spread: Noise,
+    *,
+    rng: np.random.Generator,
+    count: int = 4000,
+) -> Result:
     """Test whether row number `at` is the best, by how often it is when all is drawn anew.
 
-    The estimate is its lead over the best of the others.
+    That it is not the best is another question: of many equal rows each is rarely the best. There
+    the lead of the best of the others counts, beside what the same draws give where all are equal
+    (Hsu's comparisons with the best, Annals of Statistics 9, 1981). The estimate is the row's lead
+    over the best of the others.
+
+    Args:
+        panels: the rows.
+        at: index of the one that shall be best.
+        spread: how much a mean moves from seed to seed.
+        rng: for the draws.
+        count: how many; no p-value is below one in so many.
     """
     rows = common(panels)
-    drawn = draws(rows, spread, rng)
-    repeated = bool(spread.df) or not any(each.random for each in rows)
-    share = float((drawn.argmax(axis=1) == at).mean())
     means = np.array([each.mean() for each in rows])
-    others = np.delete(means, at)
-    rival = int(np.argmax(np.where(np.arange(len(means)) == at, -np.inf, means)))
-    found = contrast([rows[at], rows[rival]], (1.0, -1.0), spread)
-    lead = drawn[:, at] - np.delete(drawn, at, axis=1).max(axis=1)
-    low, high = np.quantile(lead, [LEVEL / 2.0, 1.0 - LEVEL / 2.0])
-    return Result(
-        estimate=float(means[at] - others.max()),
-        low=float(low),
-        high=float(high),
-        p_for=1.0 - share if repeated else 1.0,
-        p_against=share if repeated else 1.0,
-        p_negligible=1.0,
-        compatible=False,
-        direction="as claimed" if means[at] > others.max() else "contradicted",
-        detectable=detectable(found),
-        songs=len(rows[0].songs),
-        seeds=min(each.seeds for each in rows),
-        error=(math.sqrt(found.songs), math.sqrt(found.seeds)),
+    drawn = draws(rows, spread, rng, count)
+    leads = drawn[:, [at]] - np.delete(drawn, at, axis=1)
+    observed = means[at] - np.delete(means, at)
+    lead = float(observed.min())
+    rival = int(np.delete(np.arange(len(rows)), at)[observed.argmin()])
+    found = replace(contrast([rows[at], rows[rival]], (1.0, -1.0), spread), value=lead)
+    behind = (observed - leads).max(axis=1)
+    known = not math.isnan(found.se)
+    return result(
+        found,
+        rows,
+        (
+            (1 + int((leads.min(axis=1) <= 0.0).sum())) / (1 + count) if known else 1.0,
+            (1 + int((behind >= -lead).sum())) / (1 + count) if known else 1.0,
+            1.0,
+        ),
+        _signed(lead),
+        interval=(
+            float(np.quantile(leads.min(axis=1), LEVEL / 2.0)),
+            lead + float(np.quantile(behind, 1.0 - LEVEL / 2.0)),
+        ),
+        reach=Reach(found.se, found.df, least=1 / (1 + count)),
     )
 
 
-def _result(
-    found: Estimate,
-    rows: Sequence[Panel],
-    factors: Sequence[float],
-    spread: Noise,
-    rng: np.random.Generator,
-    *,
-    p: tuple[float, float, float],
-    direction: str,
-    compatible: bool = False,
-    shift: float = math.nan,
-    wins: float = math.nan,
-    offset: float = 0.0,
-) -> Result:
-    low, high = np.quantile(
-        draws(rows, spread, rng) @ np.array(factors), [LEVEL / 2.0, 1.0 - LEVEL / 2.0]
-    )
-    return Result(
-        estimate=found.value - offset,
-        low=float(low) - offset,
-        high=float(high) - offset,
-        p_for=p[0],
-        p_against=p[1],
-        p_negligible=p[2],
-        compatible=compatible,
-        direction=direction,
-        detectable=detectable(found),
-        songs=len(rows[0].songs),
-        seeds=min(each.seeds for each in rows),
-        shift=shift,
-        wins=wins,
-        error=(math.sqrt(found.songs), math.sqrt(found.seeds)),
-    )
+def _both_sides(
+    found: Estimate, limit: float, rank_test: Callable[[float], float]
+) -> tuple[float, float]:
+    """Return p-values for above and below, the larger of the t-test's and the rank test's.
+
+    Away from the estimate the t-test alone says that nothing is shown: the rank test is not asked.
+
+    Args:
+        found: the estimate.
+        limit: what it is held against.
+        rank_test: returns the p-value of the other test, given the side: 1 or -1.
+    """
+    p_values = (1.0, found.p_above(limit)), (-1.0, found.p_below(limit))
+    above, below = (p if p >= 0.5 else max(p, rank_test(side)) for side, p in p_values)
+    return above, below
 
 
 def _with_published(
@@ -424,17 +347,24 @@ def _with_published(
     return found.beside(found.songs * ours / (count or ours), one)
 
 
-def _holds(interval: tuple[float, float], number: float) -> bool:
-    return interval[0] <= number <= interval[1]
+def _signed(lead: float) -> str:
+    return "as claimed" if lead > 0.0 else "contradicted"
 
 
-def _towards(found: float, by: float, margin: float) -> str:
-    """Return where a difference lies beside the published one, which may be negative."""
-    if abs(found - by) <= margin:
+def _towards(found: Estimate, by: float, margin: float, at_least: bool) -> str:
+    """Return where a difference lies beside the published one, which may be negative.
+
+    It contradicts the published one where it is shown to have the other sign.
+    """
+    off = found.value - by
+    if abs(off) <= margin or (at_least and off > 0.0):
         return "as claimed"
-    if by and found * by < 0.0:
+    opposite = found.p_below(0.0) if by > 0.0 or at_least else found.p_above(0.0)
+    if (by or at_least) and opposite <= LEVEL / 2.0:
         return "contradicted"
-    return "exceeds" if abs(found) > abs(by) else "falls short"
+    if at_least:
+        return "falls short"
+    return "exceeds" if abs(found.value) > abs(by) and found.value * by >= 0.0 else "falls short"
 
 
 def _beside(found: float, published: float, margin: float) -> str:
