@@ -1,8 +1,14 @@
-"""What several test files use: stored runs with made-up scores, and what a refusal looks like."""
+"""What several test files use: runs with made-up scores, refusals, archives, other processes."""
 
+import ctypes
+import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
+import zipfile
 
 import pandas as pd
 
@@ -17,6 +23,55 @@ TINY = Setting(PROFILES["tiny"], False)
 def heeding_ctrl_c():
     """Before a child starts: a parent in the background has it ignore Ctrl-C otherwise."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def obeying_rights():
+    """Before a child starts: as root it would write wherever the rights of files forbid it."""
+    if os.geteuid() == 0:
+        drop, capabilities = 24, (1, 2)  # PR_CAPBSET_DROP; CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        for each in capabilities:
+            ctypes.CDLL(None).prctl(drop, each, 0, 0, 0)
+
+
+COMMANDS = """
+import contextlib, io, json, sys
+from unmix import cli
+found = []
+for words in json.loads(sys.argv[1]):
+    sys.argv, out, err, status = ["unmix", *words], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+    found.append((status, out.getvalue(), err.getvalue()))
+print(json.dumps(found))
+"""
+
+
+def commands(*calls, before=(), **more):
+    """Call the command line in another process; returns status, output and messages of each call.
+
+    Args:
+        calls: the words of each.
+        before: a command that starts the process.
+        more: options of `subprocess.run`.
+    """
+    words = json.dumps([[str(word) for word in call] for call in calls])
+    ended = subprocess.run(
+        [*before, sys.executable, "-c", COMMANDS, words], capture_output=True, text=True, **more
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def zipped(members):
+    """The bytes of a ZIP archive, from contents by name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return buffer.getvalue()
 
 
 def scores(**nsdr):

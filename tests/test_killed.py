@@ -1,41 +1,19 @@
-"""Runs in other processes: workers, and kill -9 at the worst moments."""
+"""Runs in worker processes of this machine; `test_faults.py` kills processes at each step."""
 
 import dataclasses
-import json
-import signal
-import subprocess
-import sys
+import threading
+import time
 
+import psutil
 import pytest
 
+from unmix.errors import StoreError, UnmixError
 from unmix.models.oracle import Mixture
 from unmix.runs.cluster import complete, one
 from unmix.runs.execute import key
 from unmix.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("standin_cache")
-
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-from unmix.runs.cluster import complete
-from unmix.runs.spec import spec_from_plain
-from unmix.runs.store import Store
-from unmix.training import checkpoint
-
-replace, count = os.replace, 0
-
-def killing(source, target):
-    # Once the checkpoint's file lies beside its place, or the run's folder beside its own.
-    global count
-    count += Path(target).name == checkpoint.NAME
-    if sys.argv[3] == ("end" if Path(source).is_dir() else str(count)):
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(source, target)
-
-os.replace = killing
-complete([spec_from_plain(json.loads(sys.argv[1]))], Store(sys.argv[2]), workers=1, device="cpu")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,37 +27,18 @@ def wanted(spec, standin_cache, tmp_path_factory):
     return run
 
 
+def without_training(spec):
+    return dataclasses.replace(spec, separator=Mixture(), training=None)
+
+
 def text_of(run):
     return (run.folder / "scores.csv").read_text()
-
-
-@pytest.mark.parametrize("when", ["1", "3", "end"])
-def test_a_killed_run_leaves_nothing_half_there_and_goes_on(spec, wanted, tmp_path, when):
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, json.dumps(spec.plain()), str(tmp_path), when],
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    store, run_key = Store(tmp_path), wanted.key
-    assert store.runs() == []
-    partial = tmp_path / "partial" / run_key
-    done = (partial / "checkpoint.safetensors").exists()
-    assert done == (when == "3"), "the first checkpoint was not yet in place; the last one is gone"
-    (run,) = complete([spec], store, workers=1, device="cpu")
-    assert text_of(run) == text_of(wanted)
-    weights = run.weights.read_bytes(), wanted.weights.read_bytes()
-    assert weights[0] == weights[1]
-    assert not partial.exists()
-    assert sorted(path.name for path in run.folder.iterdir()) == sorted(
-        path.name for path in wanted.folder.iterdir()
-    ), "what a killed process left beside is gone"
 
 
 def test_workers_give_the_bits_of_one_process_and_share_a_run(spec, wanted, tmp_path):
     from joblib import Parallel, delayed
 
-    specs = [spec, dataclasses.replace(spec, separator=Mixture(), training=None)]
+    specs = [spec, without_training(spec)]
     told = []
     runs = complete(specs, Store(tmp_path), workers=2, device="cpu", watch=told.append)
     assert text_of(runs[0]) == text_of(wanted)
@@ -95,9 +54,47 @@ def test_workers_give_the_bits_of_one_process_and_share_a_run(spec, wanted, tmp_
     assert text_of(run) == text_of(wanted)
 
 
-def test_an_error_in_a_worker_arrives_as_it_was(spec, tmp_path):
-    from unmix.errors import StoreError
+def test_a_killed_worker_is_one_message_and_the_same_call_completes(spec, tmp_path):
+    training = dataclasses.replace(spec.training, epochs=60, patience=60)
+    specs = [dataclasses.replace(spec, training=training), without_training(spec)]
+    wanted = complete(specs, Store(tmp_path / "serial"), workers=1, device="cpu")
+    store, said, told = Store(tmp_path / "runs"), [], []
 
+    def call(watch=lambda event: None):
+        return complete(specs, store, workers=2, device="cpu", watch=watch)
+
+    def disturbed():
+        try:
+            call()
+        except UnmixError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=disturbed)
+    thread.start()
+    until = time.monotonic() + 60
+    while not (store.root / "partial" / wanted[0].key / "checkpoint.safetensors").exists():
+        assert thread.is_alive(), said
+        assert time.monotonic() < until, "no training began"
+        time.sleep(0.01)
+    for child in psutil.Process().children():
+        if "popen_loky" in " ".join(child.cmdline()):
+            child.kill()
+    thread.join()
+    assert len(said) == 1
+    assert "a worker process ended unexpectedly" in said[0]
+    assert "What to do: run the same command again" in said[0]
+    assert store.get(wanted[0].key) is None
+    runs = call(told.append)
+    assert min(event.row["epoch"] for event in told if event.row) > 0, "from the checkpoints"
+    for run, other in zip(runs, wanted, strict=True):
+        assert run.key == other.key
+        assert text_of(run) == text_of(other)
+    assert runs[0].weights.read_bytes() == wanted[0].weights.read_bytes()
+    assert runs[0].history()["epoch"].tolist() == list(range(60))
+    assert len(store.runs()) == 2
+
+
+def test_an_error_in_a_worker_arrives_as_it_was(spec, tmp_path):
     seeds = [spec.with_seed(seed) for seed in (0, 1)]
     (tmp_path / "partial").write_text("in the way")
     with pytest.raises(StoreError, match=r"cannot be written .*What to do: free some space"):

@@ -1,6 +1,8 @@
 """What is in a store: listed, shown, compared, verified, promoted and tidied up."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -267,6 +269,47 @@ def test_evidence_is_verified_but_never_moved(call, full, results):
     assert status == 1
     assert f"damaged: {kept.folder / 'scores.csv'}" in out
     assert kept.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["spec.json", "provenance.json", "scores.csv", "checksums.json"])
+@pytest.mark.parametrize("how", ["edited", "cut", "gone"])
+def test_no_table_is_made_of_damaged_evidence(call, unmix, full, results, store, name, how):
+    about = json.loads((full.folder / "provenance.json").read_text())
+    about["checksums"] = checksums.ALGORITHM
+    (full.folder / "provenance.json").write_text(json.dumps(about))
+    checksums.write(full.folder)
+    assert call("promote", "fff")[0] == 0
+    words = ("table", "parwal/table2", "--profile", "tiny", "--store", store.root)
+    status, out, _ = unmix(*words)
+    assert status == 0
+    assert "7.5" in out, "the mean of the promoted scores stands in the table"
+    path = results / full.key / name
+    content = path.read_text()
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_text(re.sub("[1-8]", "9", content) if how == "edited" else content[:-9])
+    os.utime(results)  # as after a visit of git
+    if (name, how) == ("provenance.json", "gone"):
+        status, out, _ = unmix(*words)  # what has none is no evidence
+        assert status == 0
+        assert "7.5" not in out
+        assert unmix("runs", "verify", "--results", "--store", store.root)[0] == 1
+    else:
+        refused(unmix(*words), rf"{results / full.key}/\S+: (is not what|cannot be read)")
+
+
+def test_what_was_left_of_trying_out_a_store_is_no_run_and_is_swept(call, store):
+    left = store.root / ".trial-k"
+    left.mkdir()
+    (left / "file").touch()
+    assert len(store.runs()) == len(registry.listing(store.root)) == 2
+    assert "2 runs" in call("verify")[1]
+    assert registry.sweep(store, older=1.0, remove=True) == []
+    os.utime(left / "file", (0, 0))
+    os.utime(left, (0, 0))
+    assert registry.sweep(store, older=1.0, remove=True) == [(left, 0)]
+    assert not left.exists()
 
 
 def test_a_missing_store_has_nothing_damaged(unmix, tmp_path):

@@ -3,17 +3,16 @@
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import re
 import threading
-import zipfile
 from collections import namedtuple
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from aids import zipped
 from unmix.datasets import remote
 from unmix.errors import DatasetError
 
@@ -86,14 +85,6 @@ def host():
     yield host
     host.server.shutdown()
     host.server.server_close()
-
-
-def zipped(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, content in members.items():
-            opened.writestr(name, content)
-    return buffer.getvalue()
 
 
 def sha256(content):

@@ -11,16 +11,9 @@ from collections import namedtuple
 
 import pytest
 
+from aids import zipped
 from unmix.datasets import remote
 from unmix.errors import DatasetError
-
-
-def zipped(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, content in members.items():
-            opened.writestr(name, content)
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from unmix import files
 from unmix.errors import UnmixError, one_of
 from unmix.metrics.bsseval import METRICS, Scores, bss_eval, names_of
 from unmix.metrics.exchange import from_museval, to_museval
@@ -316,12 +316,9 @@ def write(path: Path, text: str) -> None:
     if path == Path("-"):
         sys.stdout.write(text)
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        files.put(path, text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise UnmixError(
             f"{path}: could not be written ({error.strerror})",
             do="check that its folder exists, and that there is space",

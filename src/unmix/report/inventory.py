@@ -27,19 +27,25 @@ NONE = "no experiment of today"
 """Said of runs whose settings stand in no table any more, or never did."""
 
 
+def package_source() -> str:
+    """Return a hash over the text of all modules of this package."""
+    package = Path(unmix.__file__).parent
+    whole = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
 def places(root: Path) -> dict[str, list[Mapping[str, str]]]:
     """Return for each family of specs where it belongs, see `papers.families.Place`.
 
     Building all experiments takes seconds of imports, so the result is kept in the store under a
     hash of the whole package's source, and is made anew whenever that has changed.
     """
-    package = Path(unmix.__file__).parent
-    whole = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        whole.update(path.read_bytes())
+    source = package_source()
     try:
         kept = json.loads((root / FAMILIES).read_text(encoding="utf-8"))
-        if kept["source"] == whole.hexdigest():
+        if kept["source"] == source:
             return kept["families"]  # type: ignore[no-any-return]
     except (OSError, ValueError, LookupError, TypeError):
         pass
@@ -49,7 +55,7 @@ def places(root: Path) -> dict[str, list[Mapping[str, str]]]:
         family: [asdict(place) for place in of_family] for family, of_family in families().items()
     }
     if root.is_dir():
-        kept = {"source": whole.hexdigest(), "families": found}
+        kept = {"source": source, "families": found}
         write_lines(root / FAMILIES, [json.dumps(kept, indent=0)])
     return found
 
@@ -148,7 +154,7 @@ def _with_gnsdr(entry: Entry, root: Path) -> Entry:
 
 def means(run: Run) -> dict[str, float]:
     """Return the global scores of a run in dB and its counts of clips; none if damaged."""
-    from unmix.metrics.scores import global_scores
+    from unmix.metrics.means import global_scores
 
     try:
         return global_scores(run.scores())
@@ -222,7 +228,7 @@ def described(run: Run, store: Path, options: Mapping[str, object]) -> list[str]
     found = places(store).get(str(about.get("family", "")), [])
     again = [repeat(place, int(settings.get("seed", 0)), **options) for place in found[:1]]
     scores = run.scores()
-    from unmix.metrics.scores import global_scores
+    from unmix.metrics.means import global_scores
 
     parts = {
         "belongs to": [_named(place) for place in found] or [NONE],

@@ -2,7 +2,8 @@
 
 A finished run carries `checksums.json`: the SHA-256 of each of its other files. Small files (spec,
 provenance, scores, history) are held against it whenever they are read; all of them, weights
-included, by `unmix runs verify`. Runs from before checksums have none, and are read without.
+included, by `unmix runs verify`. Runs from before checksums have none, and are read without; where
+the provenance says that there were some, nothing is read until they are back.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
 
+from unmix import files
 from unmix.errors import StoreError, command
 
 NAME = "checksums.json"
@@ -34,7 +35,7 @@ def of_file(path: Path) -> str:
 
 
 def write(folder: Path, but: Collection[str] = ()) -> None:
-    """Write `checksums.json` over all files of a folder, beside its place and renamed into it.
+    """Write `checksums.json` over all files of a folder, whole or not at all.
 
     Args:
         folder: the run's.
@@ -43,17 +44,12 @@ def write(folder: Path, but: Collection[str] = ()) -> None:
     Raises:
         OSError: the disk is full, or a file cannot be read.
     """
-    beside = folder / f".{NAME}.{os.getpid()}"
     table = {
         str(path.relative_to(folder)): of_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (NAME, *but) and path != beside
+        if path.is_file() and path.name not in (NAME, *but)
     }
-    try:
-        beside.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(beside, folder / NAME)
-    finally:
-        beside.unlink(missing_ok=True)
+    files.put(folder / NAME, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
 def read(folder: Path) -> dict[str, str] | None:
@@ -93,6 +89,11 @@ def checked(path: Path) -> bytes:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error})", do=REPAIR) from error
     table = read(path.parent)
+    if table is None and _announced(path.parent):
+        raise StoreError(
+            f"{path}: cannot be read ({NAME} is missing, so nobody knows whether it is whole)",
+            do=REPAIR,
+        )
     if table is not None and table.get(path.name) != hashlib.sha256(content).hexdigest():
         raise StoreError(
             f"{path}: is not what the run wrote (cut short, or edited by hand)",
@@ -131,7 +132,8 @@ def damage(folder: Path) -> list[str] | None:
 
 def _fits(path: Path, wanted: str) -> bool:
     try:
-        return of_file(path) == wanted
+        # A device or a pipe in a file's place might never end.
+        return path.is_file() and of_file(path) == wanted
     except OSError:
         return False
 

@@ -266,6 +266,6 @@ def provenance(
         "energy_j": None if energy is None else round(energy, 1),
         "peak_memory_mb": machine.peak_memory(),
         "started": meter.started,
-        "finished": machine.now(),
+        "finished": meter.finished(),
         "checksums": ALGORITHM,
     }

@@ -17,9 +17,14 @@ POWERCAP = Path("/sys/class/powercap")
 """Where Linux counts the energy of processor packages, if the machine and its rights allow."""
 
 
-def now() -> str:
-    """Return the time in UTC, in seconds, as ISO 8601."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _utc(seconds: float) -> str:
+    """Return a time of the clock in UTC, in seconds, as ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _elapsed() -> float:
+    """Return a time in s that nobody sets; on Linux it goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def versions() -> dict[str, str | None]:
@@ -103,12 +108,21 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self.started, self.tree = now(), tree()
+        self._clock, self._since, self.tree = time.time(), _elapsed(), tree()
+        self.started = _utc(self._clock)
         self._wall, self._cpu, self._energy = time.perf_counter(), time.process_time(), energy()
 
     def wall(self) -> float:
         """Return the wall time so far in s."""
         return time.perf_counter() - self._wall
+
+    def finished(self) -> str:
+        """Return the time in UTC by the clock that `started` was read from.
+
+        It is the start plus what has passed, so that a clock which is set meanwhile, by hours in
+        either direction, does not end a run before it began or in another year.
+        """
+        return _utc(self._clock + _elapsed() - self._since)
 
     def cpu(self) -> float:
         """Return the CPU time of all threads of this process so far in s."""

@@ -8,6 +8,7 @@ be read is none. Deleting it costs a few seconds, once.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unmix import files
 from unmix.errors import StoreError, UnmixError, command
 from unmix.runs import checksums
 from unmix.runs.plain import canonical
-from unmix.runs.store import PARTIAL, QUARANTINE, Run, Store, same_file
+from unmix.runs.store import PARTIAL, QUARANTINE, TRIAL, Run, Store, same_file
 
 INDEX = "index.jsonl"
 
@@ -128,13 +130,9 @@ def _read(folder: Path, stamp: tuple[int, int]) -> Entry:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a cache beside its place and rename it; a folder that takes none goes without."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
+    """Write a cache; a folder that takes none goes without."""
+    with contextlib.suppress(OSError):
+        files.put(path, "".join(f"{line}\n" for line in lines))
 
 
 def find(beginning: str, roots: Iterable[Path]) -> Run:
@@ -282,9 +280,22 @@ def sweep(store: Store, *, older: float, remove: bool) -> list[tuple[Path, int]]
 
     Returns:
         What was found, and how many bytes each takes.
+
+    Raises:
+        StoreError: the store cannot be written, not even to lock what is looked at.
     """
+    try:
+        return _swept(store, older, remove)
+    except OSError as error:
+        raise StoreError(
+            f"{store.root}: cannot be tidied up ({error})",
+            do="give yourself the right to write there",
+        ) from error
+
+
+def _swept(store: Store, older: float, remove: bool) -> list[tuple[Path, int]]:
     top = store.root / PARTIAL
-    ended = [top / REMOVED, *top.glob(".fetched-*")]
+    ended = [top / REMOVED, *top.glob(".fetched-*"), *store.root.glob(f"{TRIAL}-*")]
     found = [(folder, size(folder)) for folder in ended if folder.is_dir() and _over(folder, older)]
     for folder, _ in found if remove else ():
         shutil.rmtree(folder)

@@ -12,6 +12,7 @@ works on the same store. Locks hold on one machine only: two machines may do a r
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unmix import files
 from unmix.errors import StoreError
 from unmix.runs import checksums
 
@@ -30,6 +32,9 @@ MARK = "remote.json"
 
 COMMIT = "provenance.json"
 """The file that makes a folder a run; uploaded last."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What only the disk of the cache says while a run is fetched."""
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -51,18 +56,20 @@ def mirror(url: str) -> Path:
     folder = cache / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
     mark = folder / MARK
     if not mark.exists():
-        beside = folder / f".{MARK}.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"url": url}) + "\n", encoding="utf-8")
-            os.replace(beside, mark)
+            files.put(mark, json.dumps({"url": url}) + "\n")
         except OSError as error:
-            raise StoreError(
-                f"{folder}: cannot be written ({error})",
-                expected="a cache for the runs of a store elsewhere",
-                do="name another folder with UNMIX_CACHE",
-            ) from error
+            raise _unwritable(folder, error) from error
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{folder}: cannot be written ({error})",
+        expected="a cache with room for the runs of a store elsewhere",
+        do="free some space, or name another folder with UNMIX_CACHE",
+    )
 
 
 def of(folder: Path) -> Remote | None:
@@ -137,12 +144,16 @@ class Remote:
         """Download a run into a folder and check it.
 
         Raises:
-            StoreError: it cannot be had, or is not what was uploaded; then nothing is left.
+            StoreError: it cannot be had, is not what was uploaded, or the cache cannot be written;
+                then nothing is left.
         """
         shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
         try:
-            with self._reached():
+            beside.mkdir(parents=True)
+        except OSError as error:
+            raise _unwritable(beside.parent, error) from error
+        try:
+            with self._reached(beside.parent):
                 names = {str(path).split("/")[-1] for path in self._files(key)}
                 for name in sorted(names):
                     self.system.get_file(self._path(key, name), str(beside / name))
@@ -166,11 +177,17 @@ class Remote:
         return "/".join((self.base.rstrip("/"), *parts))
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Turn whatever a file system raises, and each raises its own, into one error."""
+    def _reached(self, here: Path | None = None) -> Iterator[None]:
+        """Turn whatever a file system raises, and each raises its own, into one error.
+
+        Args:
+            here: the folder of the cache that is written meanwhile, if any.
+        """
         try:
             yield
         except Exception as error:
+            if here and isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise _unwritable(here, error) from error
             raise StoreError(
                 f"{self.url}: cannot be used ({type(error).__name__}: {error})",
                 expected="a store that can be read and written",

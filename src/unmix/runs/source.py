@@ -16,6 +16,7 @@ from pathlib import Path
 LEFT_OUT = {
     "unmix",
     "unmix.errors",
+    "unmix.files",
     "unmix.runs.checksums",
     "unmix.runs.machine",
     "unmix.runs.remote",

@@ -5,6 +5,10 @@ A run's folder holds `spec.json`, `provenance.json`, `scores.csv`, `checksums.js
 renamed into place, so a killed process leaves nothing half there, and the checkpoint in the partial
 folder lets the next call go on. What is found damaged is moved to `quarantine/`.
 
+Not every file system renames a folder in one step. Before a run begins, an empty one takes the way
+of the finished run; and while a run still lies in `partial/` too, its copy in place counts only if
+its checksums fit, because then a copying rename was cut off.
+
 Torch and pandas are imported where a run is read, so that a listing need not wait for them.
 """
 
@@ -36,6 +40,12 @@ FORMAT = 1
 PARTIAL, QUARANTINE = "partial", "quarantine"
 """Folders of a store that hold no finished run: what is being written, and what is damaged."""
 
+TRIAL = ".trial"
+"""Beginning of the name of a folder that tries out whether the store takes finished runs."""
+
+CHECKPOINT = "checkpoint.safetensors"
+"""What a finished run does not keep; once it is gone, only the rename is left to do."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,7 +65,9 @@ class Run:
             data = json.loads(content)
         except ValueError as error:
             raise StoreError(f"{path}: cannot be read ({error})", do=checksums.REPAIR) from error
-        return data  # type: ignore[no-any-return]
+        if not isinstance(data, dict):
+            raise StoreError(f"{path}: cannot be read (no dictionary)", do=checksums.REPAIR)
+        return data
 
     def settings(self) -> dict[str, Any]:
         """Return the spec as plain data, as it was stored, whatever today's settings are.
@@ -84,10 +96,20 @@ class Run:
         return self._json("provenance.json")
 
     def scores(self) -> pd.DataFrame:
-        """Return a row a clip: `clip`, `song`, `artist`, `samples`, `source` and the metrics."""
+        """Return a row a clip: `clip`, `song`, `artist`, `samples`, `source` and the metrics.
+
+        Raises:
+            StoreError: the file is damaged, or the provenance that says how long it is.
+        """
         table = self._table("scores.csv")
-        expected = self.provenance()["clips"]["test"]
-        if len(table) != expected or table["clip"].isna().any():
+        try:
+            expected = self.provenance()["clips"]["test"]
+        except (LookupError, TypeError) as error:
+            raise StoreError(
+                f"{self.folder / 'provenance.json'}: does not say how many clips were scored",
+                do=checksums.REPAIR,
+            ) from error
+        if len(table) != expected or "clip" not in table or table["clip"].isna().any():
             raise StoreError(
                 f"{self.folder / 'scores.csv'}: holds {len(table)} rows",
                 expected=f"{expected}, one for each test clip",
@@ -138,7 +160,9 @@ class Store:
         self.remote = remote.of(self.root)
 
     def get(self, key: str) -> Run | None:
-        """Return the run stored under `key`, or None; nothing is hashed.
+        """Return the run stored under `key`, or None.
+
+        Nothing is hashed, unless the run lies in `partial/` too: being renamed, or left so.
 
         Raises:
             StoreError: the store is elsewhere, and out of reach or damaged.
@@ -146,7 +170,11 @@ class Store:
         run = Run(self.root / key)
         if self.remote and not (run.folder / "provenance.json").is_file() and self.remote.has(key):
             self._fetch(key)
-        return run if (run.folder / "provenance.json").is_file() else None
+        if not (run.folder / "provenance.json").is_file():
+            return None
+        if (self.root / PARTIAL / key).exists() and checksums.damage(run.folder):
+            return None  # whoever writes it next moves this half of it away
+        return run
 
     def runs(self) -> list[Run]:
         """Return all runs, sorted by key.
@@ -202,26 +230,28 @@ class Store:
         """Give out the partial folder of `key`; rename it into place when the block succeeds.
 
         One process at a time holds it; another one waits, and finds the run stored when it gets
-        in (look again with `get` inside the block).
+        in (look again with `get` inside the block). So does one that finds the run whole in the
+        partial folder, because its process died or was refused at the last step.
 
         Raises:
-            StoreError: the disk is full or the folder cannot be written; the partial folder stays,
-                so that the next call goes on from its checkpoint.
+            StoreError: the disk is full, the folder cannot be written, or no run can be renamed
+                into its place, which is tried before the block; the partial folder stays, so that
+                the next call goes on from its checkpoint.
         """
         partial = self.root / PARTIAL / key
         try:
             partial.mkdir(parents=True, exist_ok=True)
             with _held(partial.parent / f"{key}.lock"):
                 partial.mkdir(exist_ok=True)
+                if self.get(key) is None:
+                    self._try_out(partial, key)
+                    if _is_whole(partial):
+                        self._finish(partial, key)
+                        partial.mkdir()
                 yield partial
                 if self.get(key) is None and (partial / "provenance.json").exists():
-                    checksums.write(partial, but=("checkpoint.safetensors",))
-                    if self.remote:
-                        self.remote.upload(partial, key)
-                    (partial / "checkpoint.safetensors").unlink(missing_ok=True)
-                    if (self.root / key).exists():
-                        self.quarantine(key)  # what lies there has lost its provenance
-                    os.replace(partial, self.root / key)
+                    checksums.write(partial, but=(CHECKPOINT,))
+                    self._finish(partial, key)
                 else:
                     shutil.rmtree(partial, ignore_errors=True)
         except OSError as error:
@@ -233,6 +263,54 @@ class Store:
                 do="free some space, or choose another folder with --store; the next call goes on "
                 "from the last checkpoint",
             ) from error
+
+    def _try_out(self, partial: Path, key: str) -> None:
+        """Rename a small folder the way of the finished run: better now than after the training.
+
+        Raises:
+            OSError: the disk is full, or the partial folder cannot be written.
+            StoreError: the folder cannot be renamed into the store.
+        """
+        trial, place = partial / TRIAL, self.root / f"{TRIAL}-{key}"
+        trial.mkdir(exist_ok=True)
+        (trial / "file").touch()
+        try:
+            shutil.rmtree(place, ignore_errors=True)  # of a process that was killed here
+            os.replace(trial, place)
+            shutil.rmtree(place)
+        except OSError as error:
+            shutil.rmtree(trial, ignore_errors=True)
+            if _is_full(error):
+                raise
+            raise StoreError(
+                f"{self.root}: cannot take finished runs ({error})",
+                expected=f"a folder that can be written, on one file system with {PARTIAL}/ in it, "
+                "which renames folders",
+                do="give yourself the right to write there, or choose another folder with --store",
+            ) from error
+
+    def _finish(self, partial: Path, key: str) -> None:
+        """Put what `partial` holds, a whole run with its checksums, into its place."""
+        if self.remote:
+            self.remote.upload(partial, key)
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+        place = self.root / key
+        if place.exists() and self.get(key) is None:
+            self.quarantine(key)  # what lies there is half a run
+        try:
+            os.replace(partial, place)
+        except OSError as error:
+            # Another machine, which our lock does not reach, may have been first.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or self.get(key) is None:
+                raise
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_whole(partial: Path) -> bool:
+    """Return whether a run that is being written lacks nothing but its place."""
+    if not (partial / checksums.NAME).is_file() or (partial / CHECKPOINT).exists():
+        return False
+    return checksums.damage(partial) == []
 
 
 @contextlib.contextmanager
@@ -256,14 +334,17 @@ def same_file(descriptor: int, path: Path) -> bool:
 
 def _in_store(error: OSError, root: Path) -> bool:
     """Return whether an error comes from writing the store, not from reading something else."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+    if _is_full(error):
         return True
     return error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(root)
 
 
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
 def _reason(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-    return "the disk is full" if full else str(error)
+    return "the disk is full" if _is_full(error) else str(error)
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -45,6 +45,18 @@ def lines(path: Path) -> list[str]:
     return text.split("\n")[:-1]
 
 
+def _row(line: str) -> dict[str, Any] | None:
+    """Return the epoch that a line tells, None if it is none.
+
+    Where a process died in the middle of a line, or the disk was full, the next one wrote on.
+    """
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("epoch"), int) else None
+
+
 class Watcher(threading.Thread):
     """Reads the epochs that workers write beside their checkpoints, and passes them on.
 
@@ -73,7 +85,7 @@ class Watcher(threading.Thread):
 
     @staticmethod
     def _last(path: Path) -> int:
-        return max((json.loads(line)["epoch"] for line in lines(path)), default=-1)
+        return max((row["epoch"] for row in map(_row, lines(path)) if row), default=-1)
 
     def __enter__(self) -> Watcher:
         self.start()
@@ -98,8 +110,9 @@ class Watcher(threading.Thread):
         with self.lock:
             # A run that ended meanwhile has no file here any more.
             found = lines(self.files[key]) if key in self.files else []
-            for line in found[self.seen.get(key, 0) :]:
-                self._tell_epoch(key, json.loads(line))
+            for row in map(_row, found[self.seen.get(key, 0) :]):
+                if row:
+                    self._tell_epoch(key, row)
             self.seen[key] = max(len(found), self.seen.get(key, 0))
 
     def _tell_epoch(self, key: str, row: dict[str, Any]) -> None:

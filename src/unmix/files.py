@@ -1,0 +1,30 @@
+"""Writing small files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def put(path: Path, text: str) -> None:
+    """Write a text beside its place and rename it into it.
+
+    Whoever reads `path` finds the old text or the new one, never half of either. A process that is
+    killed meanwhile leaves at most a hidden file, `.NAME.PID`, beside it.
+
+    Args:
+        path: the file; its folder must be there.
+        text: what it shall hold, written in UTF-8.
+
+    Raises:
+        OSError: it cannot be written; what was there before still is.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        # A read-only disk refuses to remove even what is not there.
+        with contextlib.suppress(OSError):
+            beside.unlink()
