@@ -19,6 +19,8 @@ data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render da
 @data.command("list")
 def data_list(data_root: DataRoot = None) -> None:
     """Show which datasets are known and which are here."""
+    from importlib import import_module
+
     from rich.console import Console
     from rich.table import Table
 
@@ -34,7 +36,8 @@ def data_list(data_root: DataRoot = None) -> None:
         else:
             here = "yes" if available(name, data_root) else "no"
             fetch = command("data", "fetch", name, data_root=root or "data")
-            table.add_row(name, here, fetch)
+            asked = getattr(import_module(MODULES[name]), "ON_REQUEST", "")
+            table.add_row(name, here, asked or fetch)
     Console().print(table)
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 from unmix.datasets.track import PARTS, Dataset
 from unmix.errors import DatasetError, command, one_of
 
-MODULES = {"mir1k": "unmix.datasets.mir1k", "synthetic-voice": "unmix.datasets.synthetic"}
+MODULES = {
+    "mir1k": "unmix.datasets.mir1k",
+    "medleydb": "unmix.datasets.medleydb",
+    "synthetic-voice": "unmix.datasets.synthetic",
+}
 """The datasets, and the module of each (imported when it is opened, so that a change in one dataset
 leaves the stored runs of the others valid)."""
 
@@ -39,11 +43,14 @@ def existing_root(given: str | os.PathLike | None = None) -> Path | None:
 
 
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
-    """Return whether a dataset that must be fetched lies in the data root."""
+    """Return whether a dataset that is not embedded lies in the data root."""
     folder = data_root(root)
-    if folder is None or name != "mir1k":
+    if folder is None or name not in ("mir1k", "medleydb"):
         return False
-    return import_module(MODULES[name]).wavfile_folder(folder).is_dir()  # type: ignore[no-any-return]
+    module = import_module(MODULES[name])
+    if name == "medleydb":
+        return module.here(folder)  # type: ignore[no-any-return]
+    return module.wavfile_folder(folder).is_dir()  # type: ignore[no-any-return]
 
 
 def open_dataset(
@@ -70,6 +77,8 @@ def open_dataset(
     folder = data_root(root)
     if folder is None:
         raise DatasetError(f"{name}: no folder with datasets is set", do=module.get_it())
+    if name == "medleydb":
+        return module.MedleyDb(folder)  # type: ignore[no-any-return]
     return module.Mir1k(folder)  # type: ignore[no-any-return]
 
 

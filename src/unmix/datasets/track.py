@@ -25,11 +25,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Track:
-    """The sound of one clip: `sources` maps a name to an array `(channels, samples)`."""
+    """The sound of one clip: `sources` maps a name to an array `(channels, samples)`.
+
+    `song_energies` maps each ordered pair of sources to the mean of their product over all samples
+    of the whole song that the clip is cut from; it is None where a dataset knows no more than its
+    clips. The power of any sum of sources over the song follows from it: the sum over all pairs.
+    """
 
     clip: Clip
     rate: int
     sources: Mapping[str, np.ndarray] = field(repr=False)
+    song_energies: Mapping[tuple[str, str], float] | None = field(default=None, repr=False)
 
 
 class Dataset(Protocol):
