@@ -113,6 +113,7 @@ OPERATIONS = {
     "min": (numbers.least, min),
     "max": (numbers.most, max),
     "abs": (lambda each: numbers.absolute(each[0]), lambda x, y: abs(x)),
+    "floor": (lambda each: numbers.floor(each[0]), lambda x, y: math.floor(x)),
     "power": (
         lambda each: numbers.power(numbers.absolute(each[0]), each[1]), lambda x, y: abs(x) ** y
     ),

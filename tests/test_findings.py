@@ -12,7 +12,7 @@ from unmix.errors import SpecError
 from unmix.papers.published import PUBLISHED
 from unmix.verdicts.audit import audit, entries
 from unmix.verdicts.claims import claims
-from unmix.verdicts.schema import check
+from unmix.verdicts.schema import check, read_yaml
 
 
 @pytest.fixture
@@ -152,6 +152,17 @@ WEIGHTING = entry(
 def test_what_is_wrong_in_audit_yaml_is_said(paper, wrong, said):
     with pytest.raises(SpecError, match=rf"audit\.yaml: .*{said}"):
         audit(paper({"three": table("row,metric,value", "A,SDR,1.0", "B,NSDR,1.0")}, [wrong]))
+
+
+def test_yaml_makes_plain_data_only(tmp_path):
+    for text in (
+        "checks: !!python/object/apply:os.getcwd []",
+        "checks: [",
+        "checks: !!python/name:len",
+    ):
+        (tmp_path / "audit.yaml").write_text(text)
+        with pytest.raises(SpecError, match=r"(?s)audit\.yaml is no YAML: .*mend the line"):
+            read_yaml(tmp_path / "audit.yaml", "audit")
 
 
 def test_two_entries_of_one_name(paper):

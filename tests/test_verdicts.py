@@ -163,12 +163,12 @@ def test_of_several_comparisons_as_many_must_hold_as_the_rule_says():
     found = decided(made(rule), look)
     assert found.outcome == "not reproduced"
     assert found.why == (
-        "1 of 2 comparisons hold by themselves, 2 must; the clearest against it: 3 RNN, MSE > "
-        "2 RNN, MSE: GNSDR"
+        "1 of 2 comparisons hold by themselves, 2 must; the clearest against it: 3 RNN > "
+        "2 RNN: MSE, GNSDR"
     )
     found = decided(made({**rule, "hold": {"at_least": 1}}), look)
     assert found.outcome == "reproduced"
-    assert "the weakest: 2 RNN, MSE > 1 RNN, MSE: GNSDR" in found.why
+    assert "the weakest: 2 RNN > 1 RNN: MSE, GNSDR" in found.why
     assert [each["estimate"] > 0 for each in found.comparisons] == [False, True]
 
 

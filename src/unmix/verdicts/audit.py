@@ -12,31 +12,30 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unmix.errors import SpecError
-from unmix.papers.published import PLAIN, PUBLISHED, TEXT, Cell, about, folder
+from unmix.papers.published import PLAIN, PUBLISHED, Cell, about, folder
 from unmix.verdicts.checks import CHECKS
 from unmix.verdicts.checks.groups import (
     AGREES,
     DISAGREES,
-    POSSIBLE,
+    STRICTER,
     UNTOLD,
     Entry,
     Group,
-    Judgement,
-    Term,
-    counted,
+    beyond,
 )
-from unmix.verdicts.checks.numbers import Approx
+from unmix.verdicts.checks.merging import WORST_FIRST, merged
 from unmix.verdicts.checks.sensitivity import rests_on
 from unmix.verdicts.checks.statements import statement
 from unmix.verdicts.claims import Claim, claims
 from unmix.verdicts.schema import read_yaml
 
-WORST_FIRST = (DISAGREES, UNTOLD, POSSIBLE, AGREES)
-"""Which outcome several findings have together: the first of these that one of them has."""
+WIDE = "This reading asks for more than the paper need mean."
+"""What is said first where a stricter reading disagrees."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,11 @@ class Finding:
         expected: what that is held against.
         tolerance: how far both may lie apart, a number or words; None if nothing is rounded.
         outcome: `agrees`, `disagrees`, `possible` (not excluded) or `cannot be told`.
-        rests_on: of a disagreement: `one digit`, `several digits` or `redundant numbers`, see
-            `checks.sensitivity`; None otherwise.
+        rests_on: of a disagreement: `one digit`, `one mark`, `several digits`, `redundant numbers`
+            or `no digit`, see `checks.sensitivity`; None otherwise.
         explanation: in words; for a disagreement also what would explain it.
+        reading: whether a sentence is taken to say more than it need mean; if that disagrees, it is
+            no disagreement of the paper's, see `said`.
     """
 
     id: str
@@ -75,6 +76,12 @@ class Finding:
     outcome: str
     rests_on: str | None
     explanation: str
+    reading: bool = False
+
+    @property
+    def said(self) -> str:
+        """Return the outcome as it is shown and counted: stricter readings apart."""
+        return STRICTER if self.reading and self.outcome == DISAGREES else self.outcome
 
     def plain(self) -> dict[str, Any]:
         """Return the finding as it stands in `audit.json`, in the form of `findings.json`."""
@@ -91,6 +98,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A group of numbers with what is said of it."""
+
+    id: str
+    check: str
+    rule: str
+    words: Mapping[str, Any]
+    group: Group
+
+    @property
+    def reading(self) -> bool:
+        return bool(self.words.get("reading"))
+
+    @functools.cached_property
+    def outcome(self) -> str:
+        """Return the outcome on the numbers as printed."""
+        return self.group.judge([term.number() for term in self.group.terms]).outcome
+
+
 def audit(paper: str) -> list[Finding]:
     """Return all findings of a paper: those of its `audit.yaml`, then those of its sentences.
 
@@ -98,11 +125,12 @@ def audit(paper: str) -> list[Finding]:
         SpecError: there is no such paper, or a file breaks its schema or names what is not there.
     """
     about(paper)
-    found = [finding for entry in entries(paper) for finding in _findings(paper, entry)]
+    held = [each for entry in entries(paper) for each in _of_entry(paper, entry)]
     for claim in claims(paper):
         if claim.stated:
-            found += [_stated(claim, group) for group in statement(claim)]
-    return found
+            held += [_of_claim(claim, group) for group in statement(claim)]
+    elsewhere = _Elsewhere(held)
+    return [_finding(paper, each, elsewhere) for each in held]
 
 
 def together(findings: Sequence[Finding]) -> str:
@@ -133,50 +161,100 @@ def _entries(paper: str) -> tuple[Entry, ...]:
     return found
 
 
-def _findings(paper: str, entry: Entry) -> Iterator[Finding]:
-    """Yield what one entry finds."""
+def _of_entry(paper: str, entry: Entry) -> Iterator[_Held]:
+    """Yield the groups of one entry."""
     check = CHECKS[entry["check"]]
-    try:
-        groups = list(check(paper, entry))
+    with _named(paper, entry["id"]):
+        groups = [_stepped(group, entry) for group in check(paper, entry)]
         if entry.get("together") and len(groups) > 1:
-            groups = [merged(groups)]
-        for group in groups:
-            yield _finding(paper, entry["id"], entry["check"], first_line(check), entry, group)
+            groups = [merged(groups, entry)]
+    for group in groups:
+        yield _Held(entry["id"], entry["check"], first_line(check), entry, group)
+
+
+def _of_claim(claim: Claim, group: Group) -> _Held:
+    words = {
+        "says": claim.statement,
+        "place": claim.place,
+        "explanation": claim.note,
+        "reading": claim.reading == "wide",
+    }
+    return _Held(claim.id, "statement", first_line(statement), words, group)
+
+
+@contextmanager
+def _named(paper: str, name: str) -> Iterator[None]:
+    """Say in errors which file is meant, and which entry there."""
+    try:
+        yield
     except SpecError as error:
-        found = f"{folder(paper) / 'audit.yaml'}: at {entry['id']}: {error.found}"
+        found = f"{folder(paper) / 'audit.yaml'}: at {name}: {error.found}"
         raise SpecError(found, expected=error.expected, do=error.do) from error
 
 
-def _stated(claim: Claim, group: Group) -> Finding:
-    words = {"says": claim.statement, "place": claim.place, "explanation": claim.note}
-    return _finding(claim.paper, claim.id, "statement", first_line(statement), words, group)
+def _stepped(group: Group, entry: Entry) -> Group:
+    """Return a group with the step that its entry declares for numbers that are not exact."""
+    if "step" not in entry:
+        return group
+    step = float(entry["step"])
+    terms = tuple(each if each.exact else replace(each, step=step) for each in group.terms)
+    return replace(group, terms=terms)
 
 
-def _finding(
-    paper: str, name: str, check: str, rule: str, words: Mapping[str, Any], group: Group
-) -> Finding:
-    judged = group.judge([term.number() for term in group.terms])
-    rests, change = rests_on(group) if judged.outcome == DISAGREES else (None, "")
+class _Elsewhere:
+    """All groups of a paper, by the printed numbers that they look at."""
+
+    def __init__(self, held: Sequence[_Held]) -> None:
+        self.places: dict[str, list[tuple[_Held, int]]] = {}
+        for each in held:
+            for place, term in enumerate(each.group.terms):
+                self.places.setdefault(term.cell.label, []).append((each, place))
+
+    def breaks(self, cell: Cell, text: str) -> str:
+        """Return which finding would disagree, and does not, if a number were another."""
+        for each, place in self.places.get(cell.label, ()):
+            if each.reading or each.outcome == DISAGREES:
+                continue
+            numbers = [term.number() for term in each.group.terms]
+            numbers[place] = each.group.terms[place].number(text)
+            if each.group.judge(numbers).outcome == DISAGREES:
+                return f"{each.id} ({each.group.where})"
+        return ""
+
+
+def _finding(paper: str, held: _Held, elsewhere: _Elsewhere) -> Finding:
+    group, words = held.group, held.words
+    with _named(paper, held.id):
+        judged = group.judge([term.number() for term in group.terms])
+        disagrees = judged.outcome == DISAGREES
+        rests, change = rests_on(group, elsewhere.breaks) if disagrees else (None, "")
     cells = tuple(dict.fromkeys(term.cell for term in group.terms))
-    parts = [judged.explanation]
-    if judged.outcome != AGREES:
-        parts += [change, _corrected(cells), " ".join((words.get("explanation") or "").split())]
+    parts = [WIDE] if held.reading and disagrees else []
+    parts += [judged.explanation, beyond(words)]
+    if judged.outcome != AGREES and not judged.usual:
+        parts += [change, _corrected(cells), _line(words.get("explanation"))]
     return Finding(
-        id=name,
+        id=held.id,
         paper=paper,
-        check=check,
-        rule=rule,
+        check=held.check,
+        rule=held.rule,
         where=group.where,
         place=words["place"],
-        says=" ".join(words["says"].split()),
+        says=_line(words["says"]),
         cells=cells,
         computed=judged.computed,
         expected=judged.expected,
         tolerance=judged.tolerance,
         outcome=judged.outcome,
         rests_on=rests,
-        explanation=" ".join(part for part in parts if part),
+        explanation=" ".join(part for part in [*parts, _line(words.get("note"))] if part),
+        reading=held.reading,
     )
+
+
+def _line(text: str | None) -> str:
+    """Return words on one line."""
+    return " ".join((text or "").split())
 
 
 def _corrected(cells: Sequence[Cell]) -> str:
@@ -187,7 +265,7 @@ def _corrected(cells: Sequence[Cell]) -> str:
     mended = [
         f"{cell.label}: {cell.text} for '{cell.raw}' ({cell.note})"
         for cell in cells
-        if cell.raw and cell.note and (cell.table != TEXT or PLAIN.fullmatch(cell.raw))
+        if cell.corrected and cell.note and PLAIN.fullmatch(cell.raw)
     ]
     return f"Corrected from the scan: {'; '.join(mended)}." if mended else ""
 
@@ -195,59 +273,6 @@ def _corrected(cells: Sequence[Cell]) -> str:
 def first_line(check: Any) -> str:
     """Return the first line of a check's docstring: what it goes by."""
     return (check.__doc__ or "").strip().splitlines()[0]
-
-
-def merged(groups: Sequence[Group]) -> Group:
-    """Return several groups as one, which agrees if they all do."""
-    terms: list[Term] = []
-    places: list[list[int]] = []
-    known: dict[tuple[str, bool], int] = {}
-    for group in groups:
-        here = []
-        for term in group.terms:
-            key = (term.cell.label, term.exact)
-            if key not in known:
-                known[key] = len(terms)
-                terms.append(term)
-            here.append(known[key])
-        places.append(here)
-
-    def judge(numbers: Sequence[Approx]) -> Judgement:
-        single = [
-            group.judge([numbers[n] for n in here])
-            for group, here in zip(groups, places, strict=True)
-        ]
-        return _summary(groups, single)
-
-    return Group(f"all {len(groups)}", tuple(terms), judge)
-
-
-def _summary(groups: Sequence[Group], single: Sequence[Judgement]) -> Judgement:
-    outcomes = [each.outcome for each in single]
-    outcome = next(each for each in WORST_FIRST if each in outcomes)
-    tolerances = [each.tolerance for each in single if isinstance(each.tolerance, float)]
-    bad = [n for n, each in enumerate(single) if each.outcome == DISAGREES]
-    close = [n for n, each in enumerate(single) if each.outcome == POSSIBLE and each.brief]
-    said = [
-        f"{name}: {'; '.join(f'{groups[n].where} ({_short(single[n])})' for n in places)}."
-        for name, places in (("Disagree", bad), ("Not excluded", close))
-        if places
-    ]
-    finite = [each for each in tolerances if math.isfinite(each)]
-    return Judgement(
-        outcome,
-        f"{counted(outcomes, absent=False)} (of {len(single)})",
-        "all agree" if POSSIBLE not in outcomes else "none excluded",
-        max(finite) if finite else None,
-        " ".join(said),
-    )
-
-
-def _short(each: Judgement) -> str:
-    def number(value: float | str) -> str:
-        return value if isinstance(value, str) else f"{value:.4g}"
-
-    return each.brief or f"{number(each.computed)}, expected {number(each.expected)}"
 
 
 def audits() -> list[Finding]:

@@ -55,6 +55,7 @@ class Claim:
         margin: in dB; None leaves it to `MARGIN` and the gap.
         rule: how it is decided, see `rules`.
         note: what else must be known; empty if nothing.
+        reading: `wide` if the sentence is taken to say more than it need mean; empty otherwise.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Claim:
     margin: float | None
     rule: Mapping[str, Any]
     note: str
+    reading: str = ""
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -199,4 +201,5 @@ def _claim(paper: str, entry: Mapping[str, Any]) -> Claim:
         margin=entry.get("margin"),
         rule=entry["rule"],
         note=" ".join((entry.get("note") or "").split()),
+        reading=entry.get("reading", ""),
     )

@@ -80,7 +80,10 @@ def together(results: Sequence[Result], needed: int) -> Tendency:
 
 @dataclass(frozen=True)
 class Decision:
-    """An outcome, and the p-value behind it after Holm's correction."""
+    """An outcome, and the p-value behind it after Holm's correction.
+
+    Where nothing is decided, that is the smallest of the claim's three questions.
+    """
 
     outcome: str
     p: float

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from unmix.verdicts.panel import LEVEL, Noise, Panel
+from unmix.verdicts.panel import LEVEL, Noise, Panel, noise_of
 
 POWER = 0.8
 """Probability with which `detectable` differences would have been found."""
@@ -139,12 +139,35 @@ def contrast(panels: Sequence[Panel], factors: Sequence[float], spread: Noise) -
         trace = float(np.trace(form))
         songs = float(share**2 @ (per_song - value) ** 2) * float(share @ share) / trace
         df = trace**2 / float((form**2).sum())
-    times = sum(
-        factor**2 / each.seeds for factor, each in zip(factors, panels, strict=True) if each.random
-    )
-    if not times:
-        return Estimate(value, songs, 0.0, df, 0.0)
-    return Estimate(value, songs, times * spread.sd**2, df, spread.df, times * spread.rest)
+    times = [factor**2 / each.seeds for factor, each in zip(factors, panels, strict=True)]
+    seeds, df_seeds, shared = _over_seeds(panels, times, spread)
+    return Estimate(value, songs, seeds, df, df_seeds, shared)
+
+
+def one_run(panels: Sequence[Panel], factors: Sequence[float], spread: Noise) -> float:
+    """Return the variance over seeds of the same contrast, if each row were run once."""
+    variance, _, _ = _over_seeds(panels, [factor**2 for factor in factors], spread)
+    return variance
+
+
+def _over_seeds(
+    panels: Sequence[Panel], times: Sequence[float], spread: Noise
+) -> tuple[float, float, float]:
+    """Return a sum of rows' variances over seeds, its degrees of freedom, and the songs' part.
+
+    Rows with few seeds share one estimate, whose error they share as well.
+    """
+    pooled, below, variance, rest = 0.0, 0.0, 0.0, 0.0
+    for each, factor in zip(panels, times, strict=True):
+        own = noise_of(each, spread)
+        variance += factor * own.sd**2
+        rest += factor * own.rest
+        if own is spread:
+            pooled += factor * own.sd**2
+        elif own.df:
+            below += (factor * own.sd**2) ** 2 / own.df
+    below += pooled**2 / spread.df if spread.df else 0.0
+    return variance, variance**2 / below if below > 0.0 else 0.0, rest
 
 
 def draws(
@@ -160,18 +183,21 @@ def draws(
     """
     songs = len(panels[0].songs)
     share = _resampled(songs, count, rng) * panels[0].weights
-    found = np.stack([each.values.mean(axis=0) for each in panels], axis=1)
-    means = share @ found / share.sum(axis=1, keepdims=True)
+    scores = np.stack([each.values.mean(axis=0) for each in panels], axis=1)
+    means = share @ scores / share.sum(axis=1, keepdims=True)
     centre = np.array([each.mean() for each in panels])
     stretch = math.sqrt(songs / (songs - 1)) if songs > 1 else 1.0
     stretch *= float(special.stdtrit(max(songs - 1, 1), 0.975) / special.ndtri(0.975))
     moved = centre + stretch * (means - centre)
-    if spread.df:
-        # One estimate of the spread serves all rows: they are too narrow, or too wide, together.
-        whole = spread.sd**2 * spread.df / rng.chisquare(spread.df, size=(count, 1))
-        sd = np.sqrt(np.maximum(whole - spread.rest, 0.0))
-        of_row = [1.0 / math.sqrt(each.seeds) if each.random else 0.0 for each in panels]
-        moved = moved + sd * of_row * rng.standard_normal(moved.shape)
+    found = [noise_of(each, spread) for each in panels]
+    # Rows that share an estimate of the spread are too narrow, or too wide, together.
+    widths = {
+        own: own.df / rng.chisquare(own.df, size=count) for own in dict.fromkeys(found) if own.df
+    }
+    for column, (each, own) in enumerate(zip(panels, found, strict=True)):
+        if own.df:
+            variance = np.maximum(own.sd**2 * widths[own] - own.rest, 0.0) / each.seeds
+            moved[:, column] += np.sqrt(variance) * rng.standard_normal(count)
     return moved
 
 

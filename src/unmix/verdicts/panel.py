@@ -18,6 +18,9 @@ from unmix.errors import StoreError
 LEVEL = 0.05
 """Probability of an error of the first kind that the rules allow."""
 
+SEEDS = 5
+"""Fewest repetitions that tell by themselves how far a row moves from seed to seed."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -114,8 +117,8 @@ def _few(songs: Sequence[str]) -> str:
 class Noise:
     """How much a weighted mean moves from seed to seed.
 
-    One number serves all rows of a table: a few seeds a row say little about that row alone. It is
-    right on average where rows differ in it, too small for the rows that move more than others.
+    One number serves all rows of a table that were run with few seeds, which say little about a row
+    alone. It is right on average where rows differ in it, too small for those that move most.
 
     Attributes:
         sd: standard deviation in dB; nan if no row was repeated.
@@ -139,6 +142,13 @@ def noise(panels: Iterable[Panel]) -> Noise:
             rest += (each.seeds - 1) * _of_songs(each)
             df += each.seeds - 1
     return Noise(math.sqrt(squares / df), df, rest / df) if df else Noise(math.nan, 0)
+
+
+def noise_of(row: Panel, spread: Noise) -> Noise:
+    """Return how much a row's mean moves: by its own seeds if there are enough, else by all."""
+    if not row.random:
+        return Noise(0.0, 0)
+    return noise([row]) if row.seeds >= SEEDS else spread
 
 
 def _of_songs(row: Panel) -> float:

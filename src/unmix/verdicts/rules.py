@@ -73,7 +73,6 @@ class Comparison:
     def label(self) -> str:
         """Return what is compared, in words."""
         first, last, metric = self.places[0], self.places[-1], self.places[0].metric
-        one, other = _told_apart(first, last)
         if self.kind in ("value", "above", "below"):
             bound = f" {self.kind} {self.by:g}" if self.by is not None else ""
             return f"{first.label}: {metric}{bound}"
@@ -81,20 +80,48 @@ class Comparison:
             names = ", ".join(place.label for place in self.places)
             return f"{metric} over {names}"
         if len(self.places) > 2:
-            return f"mean over {len(self.places) // 2} differences in {metric} and so on"
+            return _pooled(self.places)
+        one, other, shared = _told_apart(first, last)
         sign = {"greater": " > ", "equal": " = ", "difference": " − "}[self.kind]
         if self.kind == "greater" and self.sign < 0:
             sign = " < "
-        return f"{one}{sign}{other}: {metric}"
+        return f"{one}{sign}{other}: {', '.join([*shared, metric])}"
 
 
-def _told_apart(one: Place, other: Place) -> tuple[str, str]:
-    """Return two labels, each with what stands in the other place if the row alone is the same."""
-    if one.keys != other.keys:
-        return one.label, other.label
-    if one.metric != other.metric:
-        return f"{one.label} ({one.metric})", f"{other.label} ({other.metric})"
-    return f"{one.label} ({one.table})", f"{other.label} ({other.table})"
+def _told_apart(one: Place, other: Place) -> tuple[str, str, list[str]]:
+    """Return two labels without what both rows share, and that.
+
+    If the rows are the same, the labels say in which metric or table each stands.
+    """
+    if one.keys == other.keys:
+        if one.metric != other.metric:
+            return f"{one.label} ({one.metric})", f"{other.label} ({other.metric})", []
+        return f"{one.label} ({one.table})", f"{other.label} ({other.table})", []
+    shared = set(one.keys) & set(other.keys)
+    first, second = (
+        ", ".join(value for name, value in place.keys if (name, value) not in shared)
+        for place in (one, other)
+    )
+    if not (first and second):
+        return one.label, other.label, []
+    return first, second, [value for name, value in one.keys if (name, value) in shared]
+
+
+def _pooled(places: Sequence[Place]) -> str:
+    """Return in words which differences a mean is over: what all pairs have in common first."""
+    pairs = list(zip(places[::2], places[1::2], strict=True))
+    told = [_told_apart(*pair) for pair in pairs]
+    metrics = list(dict.fromkeys(place.metric for place in places))
+    names = {(one, other) for one, other, _ in told}
+    columns = zip(*(shared for *_, shared in told), strict=False)
+    over = [list(dict.fromkeys(each)) for each in columns]
+    same = [values[0] for values in over if len(values) == 1]
+    varying = [", ".join(values) for values in [*over, metrics] if len(values) > 1]
+    end = [*same, *(metrics if len(metrics) == 1 else [])]
+    if len(names) > 1:
+        return f"mean over {len(pairs)} differences in {', '.join(metrics)}"
+    [(one, other)] = names
+    return f"mean of {one} − {other} over {'; '.join(varying) or len(pairs)}: {', '.join(end)}"
 
 
 def comparisons(rule: Mapping[str, Any]) -> list[Comparison]:

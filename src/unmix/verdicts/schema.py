@@ -14,6 +14,9 @@ from unmix.errors import SpecError
 
 FOLDER = Path(__file__).parent / "schemas"
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""What reads plain data and nothing else; in C, ten times as fast, where PyYAML has that."""
+
 
 @functools.cache
 def schema(name: str) -> Mapping[str, Any]:
@@ -33,7 +36,7 @@ def read_yaml(path: Path, form: str) -> Any:
             place in the file.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _LOADER(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror or error}", do="restore the file") from error
     except yaml.YAMLError as error:

@@ -24,8 +24,8 @@ from dataclasses import replace
 import numpy as np
 
 from unmix.verdicts import ranks
-from unmix.verdicts.estimate import POWER, SPAN, Estimate, contrast, crossed, draws
-from unmix.verdicts.panel import LEVEL, Noise, Panel, common
+from unmix.verdicts.estimate import POWER, SPAN, Estimate, contrast, crossed, draws, one_run
+from unmix.verdicts.panel import LEVEL, SEEDS, Noise, Panel, common
 from unmix.verdicts.result import Reach, Result, holds, interval_of, result, wins
 
 __all__ = [
@@ -41,9 +41,6 @@ __all__ = [
     "trend",
     "value",
 ]
-
-SEEDS = 5
-"""Fewest repetitions with which a published number can be called met on the same clips."""
 
 
 def greater(
@@ -120,7 +117,7 @@ def difference(
     difference of zero would be as claimed, none is called negligible.
 
     Args:
-        panels: first and second in turn; of several pairs the mean counts.
+        panels: first and second in turn; of several pairs the mean counts, with a t-interval.
         by: in dB.
         spread: how much a mean moves from seed to seed.
         margin: how far off counts as met, in dB.
@@ -132,8 +129,11 @@ def difference(
     pairs = len(rows) // 2
     factors = tuple((1.0 if i % 2 == 0 else -1.0) / pairs for i in range(len(rows)))
     found = contrast(rows, factors, spread)
-    bound = at_least and by == 0.0
-    both = found if bound else _with_published(found, rows, factors, spread, count)
+    # Rows of several pairs may come from the same runs: as if their seeds moved them all alike.
+    found = replace(found, seeds=pairs * found.seeds)
+    both = found
+    if by or not at_least:
+        both = _with_published(found, rows, factors, spread, count, pairs)
     if at_least:
         p_for, p_against = found.p_above(by - margin), both.p_below(by - margin)
     else:
@@ -143,7 +143,7 @@ def difference(
         rows,
         (p_for, p_against, found.p_within(0.0, margin) if abs(by) > margin else 1.0),
         _towards(found, by, margin, at_least),
-        interval=interval_of(found, rows, factors, spread, rng),
+        interval=interval_of(found, rows, factors, spread, rng if pairs == 1 else None),
         reach=Reach(both.se, both.df, margin),
         compatible=holds(both.interval(), by) or (at_least and found.value > by),
     )
@@ -164,8 +164,7 @@ def value(
     On the paper's own test clips the songs are given and only the seeds are drawn: at least `SEEDS`
     of them can say that the number is met (two one-sided tests), and a prediction interval for one
     run says whether it is compatible. On other songs the error comes from a bootstrap crossed
-    over songs and seeds, and the published number has an error of its own (see `difference`). A row
-    with fewer than `SEEDS` repetitions takes its spread from all rows.
+    over songs and seeds, and the published number has an error of its own (see `difference`).
 
     Args:
         row: the row.
@@ -176,10 +175,16 @@ def value(
         count: songs behind the published number; None: as many as ours.
         rng: for the bootstrap; None: closed forms.
     """
-    found = _mean(row, spread, same, rng)
+    found = contrast([row], (1.0,), spread)
     if same:
-        both = found.beside(0.0, found.seeds * row.seeds)
+        found = replace(found, songs=0.0)
+        both = found.beside(0.0, one_run([row], (1.0,), spread))
     else:
+        if rng is not None:
+            songs, seeds = crossed(row, rng)
+            # A few seeds drawn anew say as little as they do themselves.
+            seeds = seeds if row.seeds >= SEEDS else found.seeds
+            found = replace(found, songs=songs, seeds=seeds)
         both = _with_published(found, [row], (1.0,), spread, count)
     enough = row.seeds >= SEEDS or not row.random
     return result(
@@ -196,21 +201,6 @@ def value(
         compatible=holds(both.interval(), published),
         offset=published,
     )
-
-
-def _mean(row: Panel, spread: Noise, same: bool, rng: np.random.Generator | None) -> Estimate:
-    """Return the mean of a row, see `value`."""
-    found = contrast([row], (1.0,), spread)
-    songs, seeds = found.songs, math.nan
-    if same:
-        songs = 0.0
-    elif rng is not None:
-        songs, seeds = crossed(row, rng)
-    if not row.random or row.seeds < SEEDS:
-        return replace(found, songs=songs)
-    if math.isnan(seeds):
-        seeds = float(row.seed_means().var(ddof=1)) / row.seeds
-    return replace(found, songs=songs, seeds=seeds, df_seeds=row.seeds - 1)
 
 
 def threshold(
@@ -340,11 +330,15 @@ def _with_published(
     factors: Sequence[float],
     spread: Noise,
     count: int | None,
+    alike: int = 1,
 ) -> Estimate:
-    """Return the estimate with the error of the published number: one run on `count` songs."""
+    """Return the estimate with the error of the published number: one run on `count` songs.
+
+    So many rows that are `alike` are moved by a seed together.
+    """
     ours = len(rows[0].songs)
-    one = sum(f**2 * spread.sd**2 for f, each in zip(factors, rows, strict=True) if each.random)
-    return found.beside(found.songs * ours / (count or ours), one)
+    seeds = alike * one_run(rows, factors, spread)
+    return found.beside(found.songs * ours / (count or ours), seeds)
 
 
 def _signed(lead: float) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from unmix.verdicts.checks import averages, bsseval, equations, facts, listening, marks, weights
+from unmix.verdicts.checks import (
+    averages,
+    bsseval,
+    equations,
+    facts,
+    listening,
+    marks,
+    paired,
+    weights,
+)
 from unmix.verdicts.checks.groups import Entry, Group
 
 Check = Callable[[str, Entry], Iterator[Group]]
@@ -22,6 +31,7 @@ CHECKS: Mapping[str, Check] = {
     "multiple": listening.multiple,
     "shares": listening.shares,
     "sign_test": listening.sign_test,
+    "paired": paired.paired,
     "weighting": weights.weighting,
     "counts": facts.dataset_counts,
     "side_lobes": facts.side_lobes,

@@ -13,7 +13,6 @@ from unmix.verdicts.checks.groups import (
     Group,
     Judgement,
     Term,
-    beyond,
     chosen,
     either,
     grouped,
@@ -113,7 +112,7 @@ def _group(where: str, whole: Cell, parts: Sequence[Cell], fold: Fold, entry: En
 def _held(computed: Approx, expected: Approx, entry: Entry) -> Judgement:
     holds = meet(computed, expected, slack(entry))
     tolerance = computed.tolerance + expected.tolerance + slack(entry)
-    return Judgement(either(holds), computed.value, expected.value, tolerance, beyond(entry))
+    return Judgement(either(holds), computed.value, expected.value, tolerance)
 
 
 def _missing(where: str, whole: Cell, entry: Entry) -> Group:

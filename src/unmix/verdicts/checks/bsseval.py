@@ -22,7 +22,6 @@ from unmix.verdicts.checks.groups import (
     Entry,
     Group,
     Judgement,
-    beyond,
     by_role,
     chosen,
     either,
@@ -91,7 +90,7 @@ def _identity(numbers: Sequence[Approx], entry: Entry) -> Judgement:
         follows.value,
         sdr.value,
         follows.tolerance + sdr.tolerance + slack(entry),
-        f"{words} {beyond(entry)}".strip(),
+        words,
     )
 
 
@@ -120,33 +119,37 @@ def _bound(numbers: Sequence[Approx], entry: Entry) -> Judgement:
     mixture = float(entry["mixture"]["at"]) if "mixture" in entry else None
     sdr, sir, sar = total((numbers[0], exact(mixture or 0.0))), numbers[1], numbers[2]
     limit = increasing(sdr_of, sir, sar)
+    # The SDR of a clip is above neither its SIR nor its SAR, and so for medians.
+    medians = sdr.low <= min(sir.high, sar.high) + EPSILON
     rounding = sdr.tolerance + limit.tolerance
     excess = sdr.value - limit.value
     holds = sdr.low <= limit.high + slack(entry) + EPSILON
     if holds and excess <= rounding:
         words = f"It stays {-excess:.2f} dB below the bound." if excess < 0 else ""
     else:
-        words = (
-            f"It exceeds the bound by {excess:.2f} dB. {_readings(numbers[1:], excess, mixture)}"
-        )
+        readings = _readings(numbers[1:], excess, mixture, medians)
+        words = f"It exceeds the bound by {excess:.2f} dB. {readings}"
     return Judgement(
         POSSIBLE if holds else DISAGREES,
         sdr.value,
         f"at most {limit.value:.2f}",
         rounding + slack(entry),
-        f"{words} {beyond(entry)}".strip(),
+        words,
         f"{excess:.2f} dB above the bound" if excess > rounding else "",
+        usual=holds and excess <= rounding,
     )
 
 
-def _readings(numbers: Sequence[Approx], excess: float, mixture: float | None) -> str:
+def _readings(
+    numbers: Sequence[Approx], excess: float, mixture: float | None, medians: bool
+) -> str:
     """Return under which other readings a row above the bound is possible."""
     images = images_sdr_of(*(each.value for each in numbers))
-    readings = [
-        "if the numbers are medians, which have no such bound",
+    readings = ["if the numbers are medians, which have no such bound"] if medians else []
+    readings.append(
         "if they are scores of spatial images (their means have none either; clips that are all "
-        f"alike would have at most {images:.2f} dB)",
-    ]
+        f"alike would have at most {images:.2f} dB)"
+    )
     if mixture is not None:
         readings.append(
             f"if the mixtures' mean SDR is {mixture - excess:.2f} dB or lower instead of "
@@ -193,7 +196,7 @@ def _at(numbers: Sequence[Approx], entry: Entry) -> Judgement:
         mixture.value,
         wanted,
         mixture.tolerance + slack(entry),
-        f"{words} {beyond(entry)}".strip(),
+        words,
     )
 
 
@@ -218,7 +221,8 @@ def _one(numbers: Sequence[Approx], names: Sequence[str], entry: Entry) -> Judge
         f"{min(values):.2f} to {max(values):.2f}",
         "one number",
         2 * max(known) + slack(entry),
-        f"{words} {beyond(entry)}".strip(),
+        words,
+        f"{min(values):.2f} to {max(values):.2f}",
     )
 
 

@@ -16,14 +16,14 @@ from unmix.papers import published
 from unmix.papers.published import Cell
 from unmix.verdicts.checks import numbers
 from unmix.verdicts.checks.groups import (
-    AGREES,
     DISAGREES,
+    POSSIBLE,
     Entry,
     Group,
     Judgement,
     Term,
-    beyond,
     either,
+    left_out,
     slack,
     term,
 )
@@ -39,6 +39,7 @@ OPERATIONS: Mapping[str, Formula] = {
     "ratio": lambda each: numbers.ratio(*each),
     "power": lambda each: numbers.power(*each),
     "abs": lambda each: numbers.absolute(*each),
+    "floor": lambda each: numbers.floor(*each),
     "mean": numbers.mean,
     "min": numbers.least,
     "max": numbers.most,
@@ -56,13 +57,17 @@ RELATIONS: Mapping[str, Callable[[float], bool]] = {
 }
 """What the difference of the two sides, as printed, must be."""
 
+IN_WORDS = {"less": "less than", "greater": "greater than"}
+"""Relations as they are said, where that differs."""
+
 
 def arithmetic(paper: str, entry: Entry) -> Iterator[Group]:
     """Two sides of an equation of printed numbers meet, within what rounding does to the formula.
 
     Each printed number is an interval of half a step to both sides, counts and constants are
     exact, and formulas are evaluated on intervals. Inequalities are decided on the numbers as
-    printed.
+    printed, or, with `rounding`, hold wherever rounding lets them. A side without another is only
+    reported.
     """
     for equation in entry["equations"]:
         for values, one in expansions(equation):
@@ -72,31 +77,49 @@ def arithmetic(paper: str, entry: Entry) -> Iterator[Group]:
 def _group(paper: str, entry: Entry, equation: Operand, values: Sequence[str]) -> Group:
     terms: list[Term] = []
     left = compiled(paper, equation["left"], terms)
-    right = compiled(paper, equation["right"], terms)
+    right = compiled(paper, equation["right"], terms) if "right" in equation else None
     relation = equation.get("is", "equal")
     named = [equation["where"]] if "where" in equation else []
     where = ", ".join([*named, *values]) or (terms[0].cell.label if terms else entry["says"])
 
     def judge(given: Sequence[Approx]) -> Judgement:
+        if right is None:
+            return _reported(left(given))
         return _compared(left(given), right(given), relation, entry)
 
     return Group(where, tuple(terms), judge)
 
 
 def _compared(left: Approx, right: Approx, relation: str, entry: Entry) -> Judgement:
+    otherwise = POSSIBLE if entry.get("else") == "possible" else DISAGREES
     apart = difference(left, right)
     if relation == "equal":
         holds = meet(left, right, slack(entry))
-        tolerance = left.tolerance + right.tolerance + slack(entry)
-        return Judgement(either(holds), left.value, right.value, tolerance, beyond(entry))
+        within = left.tolerance + right.tolerance + slack(entry)
+        brief = f"{left.value:.4g}, expected {right.value:.4g}"
+        outcome = either(holds, otherwise)
+        return Judgement(outcome, left.value, right.value, within, brief=brief)
     allowed = slack(entry) if relation in ("at least", "greater") else -slack(entry)
-    ends = (apart.low, apart.high) if apart.unknown else (apart.value + allowed,)
-    holds = any(map(RELATIONS[relation], ends)) and not math.isnan(apart.value)
-    words = beyond(entry)
-    if abs(apart.value) <= apart.tolerance + EPSILON and not apart.unknown:
-        words = f"The two are as close as rounding; decided as printed. {words}".strip()
-    expected = f"{relation} {right.value:.6g}"
-    return Judgement(AGREES if holds else DISAGREES, left.value, expected, None, words)
+    rounding = bool(entry.get("rounding"))
+    ends = (apart.low, apart.high) if apart.unknown or rounding else (apart.value,)
+    holds = any(RELATIONS[relation](end + allowed) for end in ends) and not math.isnan(apart.value)
+    words = ""
+    if not rounding and abs(apart.value) <= apart.tolerance + EPSILON and not apart.unknown:
+        words = "The two are as close as rounding; decided as printed."
+    expected = f"{IN_WORDS.get(relation, relation)} {right.value:.6g}"
+    tolerance = apart.tolerance + slack(entry) if rounding else slack(entry) or None
+    brief = f"{left.value:.4g}, expected {expected}"
+    return Judgement(either(holds, otherwise), left.value, expected, tolerance, words, brief)
+
+
+def _reported(number: Approx) -> Judgement:
+    return Judgement(
+        POSSIBLE,
+        number.value,
+        "nothing: reported only",
+        number.tolerance or None,
+        brief=f"{number.value:.4g}",
+    )
 
 
 def value(paper: str, operand: Operand) -> Approx:
@@ -140,15 +163,7 @@ def selected(paper: str, selection: Operand) -> list[Cell]:
     """
     where = {**_keys(selection), **selection.get("where", {})}
     cells = published.cells(paper, selection["table"], where, selection.get("metric"))
-    left_out = {
-        name: {str(each) for each in (wanted if isinstance(wanted, list) else [wanted])}
-        for name, wanted in selection.get("but", {}).items()
-    }
-    found = [
-        cell
-        for cell in cells
-        if not any(cell.keys.get(name) in wanted for name, wanted in left_out.items())
-    ]
+    found = [cell for cell in cells if not left_out(cell, selection.get("but", {}))]
     if not found:
         raise SpecError(
             f"{paper}/{selection['table']}: no number is selected by {dict(selection)}",
@@ -164,11 +179,12 @@ def expansions(equation: Operand) -> Iterator[tuple[list[str], Operand]]:
         SpecError: two rows list different values for one key.
     """
     lists: dict[str, list[str]] = {}
-    for side in ("left", "right"):
+    there = [side for side in ("left", "right") if side in equation]
+    for side in there:
         _collect(equation[side], lists)
     for values in combinations(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
-        sides = {side: _substituted(equation[side], chosen) for side in ("left", "right")}
+        sides = {side: _substituted(equation[side], chosen) for side in there}
         yield list(values), {**equation, **sides}
 
 
@@ -177,7 +193,7 @@ def _keys(row: Operand) -> dict[str, Any]:
 
 
 def _term(cell: Cell, row: Operand) -> Term:
-    return Term(cell, row["exact"]) if "exact" in row else term(cell)
+    return Term(cell, row["exact"], given=row["exact"]) if "exact" in row else term(cell)
 
 
 def _added(terms: list[Term], new: Term) -> int:

@@ -13,6 +13,9 @@ from unmix.verdicts.checks.numbers import Approx, exact, rounded
 
 AGREES, DISAGREES, POSSIBLE, UNTOLD = "agrees", "disagrees", "possible", "cannot be told"
 OUTCOMES = (AGREES, DISAGREES, POSSIBLE, UNTOLD)
+STRICTER = "a stricter reading"
+"""How a disagreement is shown where a sentence is taken at its widest and a kinder reading fits."""
+
 MANY = {AGREES: "agree", DISAGREES: "disagree"}
 """How many findings are said to have an outcome, where the word differs from one's."""
 
@@ -33,15 +36,20 @@ class Term:
     Attributes:
         cell: where it is printed.
         exact: whether it is taken without rounding.
+        given: whether it is taken as it is given, so that no slip in it is looked for.
+        step: unit of its last digit, where the table leaves out zeros at the end; None: as printed.
     """
 
     cell: Cell
     exact: bool = False
+    given: bool = False
+    step: float | None = None
 
     def number(self, text: str | None = None) -> Approx:
         """Return the number, or what another text in its place would be."""
         value = self.cell.value if text is None else float(text)
-        return exact(value) if self.exact else rounded(value, self.cell.half)
+        half = self.cell.half if self.step is None else self.step / 2
+        return exact(value) if self.exact else rounded(value, half)
 
 
 def term(cell: Cell) -> Term:
@@ -60,6 +68,8 @@ class Judgement:
         tolerance: how far both may lie apart by rounding, or in words; None if nothing is rounded.
         explanation: what follows from it, in words.
         brief: the same in a few words, for a list of many; empty if the two numbers say it.
+        slip: which single slip other than in a number would explain a disagreement; may be empty.
+        usual: nothing is to be explained, although the outcome is not `agrees`.
     """
 
     outcome: str
@@ -68,6 +78,8 @@ class Judgement:
     tolerance: float | str | None = None
     explanation: str = ""
     brief: str = ""
+    slip: str = ""
+    usual: bool = False
 
 
 def counted(outcomes: Sequence[str], absent: bool = True) -> str:
@@ -109,7 +121,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def chosen(paper: str, entry: Entry, metrics: Iterable[str] | None = None) -> list[Cell]:
-    """Return the cells that an entry's `table`, `where` and `metric` choose.
+    """Return the cells that an entry's `table`, `where`, `but` and `metric` choose.
 
     Args:
         paper: the paper.
@@ -124,7 +136,13 @@ def chosen(paper: str, entry: Entry, metrics: Iterable[str] | None = None) -> li
         cell
         for table in listed(entry["table"])
         for cell in published.cells(paper, table, entry.get("where"), metric)
+        if not left_out(cell, entry.get("but", {}))
     ]
+
+
+def left_out(cell: Cell, but: Mapping[str, Any]) -> bool:
+    """Return whether a cell has one of the values that are left out, by key column."""
+    return any(cell.keys.get(name) in list(map(str, listed(each))) for name, each in but.items())
 
 
 def grouped(cells: Iterable[Cell], apart: Iterable[str]) -> dict[str, list[Cell]]:
@@ -175,4 +193,4 @@ def slack(entry: Entry) -> float:
 def beyond(entry: Entry) -> str:
     """Return the reason of that tolerance, in words; empty if there is none."""
     within = entry.get("within")
-    return f"Beyond rounding {within['by']:g} are allowed: {within['why']}." if within else ""
+    return f"Allowed beyond rounding: {within['by']:g} ({within['why']})." if within else ""

@@ -9,6 +9,7 @@ from unmix.papers.published import Cell
 from unmix.verdicts.checks import equations
 from unmix.verdicts.checks.groups import (
     AGREES,
+    DISAGREES,
     POSSIBLE,
     UNTOLD,
     Entry,
@@ -105,9 +106,37 @@ def _shares(
     found = counts(numbers, n)
     if found:
         words = "As counts: " + _answers(cells, found, entry) + "."
-    else:
-        words = _off(numbers, cells, n, entry)
-    return Judgement(either(bool(found)), computed, f"counts of {n}", None, words)
+        return Judgement(AGREES, computed, f"counts of {n}", None, words)
+    fit = adjusted(numbers, [cell.step for cell in cells], n)
+    words = _off(numbers, cells, n, entry)
+    if not fit:
+        return Judgement(DISAGREES, computed, f"counts of {n}", None, words)
+    words += (
+        " Percentages are often adjusted by one in the last digit so that they make 100: then "
+        f"these can be {_answers(cells, fit, entry)} of {n}."
+    )
+    brief = f"adjusted to make 100 %, counts {_answers(cells, fit[:1], entry)}"
+    return Judgement(POSSIBLE, computed, f"counts of {n}", None, words, brief, usual=True)
+
+
+def adjusted(numbers: Sequence[Approx], steps: Sequence[float], n: int) -> list[tuple[int, ...]]:
+    """Return the counts out of n whose percentages were adjusted to make 100; empty if none.
+
+    Printed percentages make 100, those of the counts, rounded one by one, do not, and each printed
+    one is off by a step at most.
+    """
+    if abs(math.fsum(each.value for each in numbers) - 100) > EPSILON:
+        return []
+    wide = [
+        Approx(each.value, each.low - step, each.high + step)
+        for each, step in zip(numbers, steps, strict=True)
+    ]
+    found = []
+    for each in counts(wide, n):
+        singly = [round(100 * k / n / step) * step for k, step in zip(each, steps, strict=True)]
+        if abs(math.fsum(singly) - 100) > EPSILON:
+            found.append(each)
+    return found
 
 
 def counts(numbers: Sequence[Approx], n: int) -> list[tuple[int, ...]]:
@@ -138,7 +167,7 @@ def _answers(cells: Sequence[Cell], found: Sequence[tuple[int, ...]], entry: Ent
 
 
 def _off(numbers: Sequence[Approx], cells: Sequence[Cell], n: int, entry: Entry) -> str:
-    """Return what does not fit, and whether adjusting one percentage to make 100 explains it."""
+    """Return what does not fit, and what the nearest counts would make."""
     odd = [
         cell.text
         for cell, number in zip(cells, numbers, strict=True)
@@ -148,16 +177,11 @@ def _off(numbers: Sequence[Approx], cells: Sequence[Cell], n: int, entry: Entry)
     words = f"No count of {n} is {', '.join(odd)} %. " if odd else ""
     if sum(near) != n:
         return f"{words}The nearest counts, {', '.join(map(str, near))}, do not add up to {n}."
-    words += f"The nearest counts are {_answers(cells, [near], entry)}"
-    percent = [100 * k / n for k in near]
-    each = [round(p / cell.step) * cell.step for p, cell in zip(percent, cells, strict=True)]
-    said = sum(number.value for number in numbers)
-    if abs(said - 100) <= EPSILON and abs(sum(each) - 100) > EPSILON:
-        words += (
-            f"; rounded one by one they make {sum(each):g} %, so one may have been adjusted to "
-            "make 100 %"
-        )
-    return f"{words}."
+    each = [round(100 * k / n / c.step) * c.step for k, c in zip(near, cells, strict=True)]
+    return (
+        f"{words}The nearest counts are {_answers(cells, [near], entry)}; rounded one by one they "
+        f"make {sum(each):g} %."
+    )
 
 
 def sign_test(paper: str, entry: Entry) -> Iterator[Group]:

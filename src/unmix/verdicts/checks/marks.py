@@ -90,12 +90,17 @@ def _best(
     right = [name for name, is_top in zip(names, top, strict=True) if is_top]
     doubtful = any(each.unknown and cell.bold for each, cell in zip(numbers, cells, strict=True))
     holds = bool(marked) and ((doubtful and len(marked) == 1) or set(marked) <= set(right))
-    words = ""
+    words = slip = ""
     if not holds and not marked:
         words = "None is marked."
+        slip = f"Would agree if {_one_of(right)} were marked."
     elif not holds:
         wrong = [name for name in marked if name not in right]
         words = f"Marked, but not the best: {', '.join(wrong)}."
+        if len(wrong) == 1:
+            there = len(marked) > 1
+            other = "" if there else f", and {_one_of(right)} were marked instead"
+            slip = f"Would agree if {wrong[0]} were not marked{other}."
     elif len(right) > len(marked):
         words = f"A tie as printed; marked is {', '.join(marked)}."
     return Judgement(
@@ -104,4 +109,9 @@ def _best(
         f"bold: {', '.join(marked) or 'none'}",
         None,
         words,
+        slip=slip,
     )
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return " or ".join(names)

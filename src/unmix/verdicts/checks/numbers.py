@@ -124,6 +124,13 @@ def absolute(number: Approx) -> Approx:
     return Approx(abs(number.value), 0.0, max(-number.low, number.high))
 
 
+def floor(number: Approx) -> Approx:
+    """Return the number without what is behind its point (the next whole number below)."""
+    if number.unknown or math.isnan(number.value):
+        return number
+    return increasing(lambda x: float(math.floor(x + EPSILON)), number)
+
+
 def least(numbers: Sequence[Approx]) -> Approx:
     """Return the smallest."""
     return increasing(min, *numbers) if len(numbers) > 1 else numbers[0]

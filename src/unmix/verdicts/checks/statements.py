@@ -112,9 +112,13 @@ def _counted(held: Sequence[bool | None], needed: int, words: Sequence[str]) -> 
     if words:
         more = len(words) - SHOWN
         rest = f"; and {more} more" if more > 0 else ""
-        said.append(f"Do not hold: {'; '.join(words[:SHOWN])}{rest}.")
+        verb = "Does" if len(words) == 1 else "Do"
+        said.append(f"{verb} not hold: {'; '.join(words[:SHOWN])}{rest}.")
     if unknown:
         said.append(f"The paper prints no numbers for {unknown} of {len(held)} comparisons.")
+    if len(held) == 1:
+        computed = "not printed" if unknown else "holds" if true else "does not hold"
+        return Judgement(outcome, computed, "holds", None, " ".join(said))
     expected = "all" if needed == len(held) else f"at least {needed}"
     return Judgement(
         outcome, f"{true} of {len(held)} hold", f"{expected} of {len(held)}", None, " ".join(said)

@@ -61,6 +61,7 @@ def _weighting(
         f"{low:g} to {high:g}",
         score.tolerance,
         words,
+        usual=holds,
     )
 
 
