@@ -32,6 +32,7 @@ PARAMETERS = {
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+KINDS = ("image/png", "text/html")
 WORK = f"""
 import os
 from pathlib import Path
@@ -87,7 +88,8 @@ def first(tmp_path_factory):
         "# Start\n\nOn to [one](../notebooks/mini/one.ipynb).\n"
     )
     (root / "book" / "references.bib").touch()
-    shutil.copy(ROOT / "book" / "static" / "book.css", root / "book" / "static")
+    for path in (ROOT / "book" / "static").glob("*.[cj]s*"):  # those that the settings name
+        shutil.copy(path, root / "book" / "static")
     write_notebook(root)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("UNMIX_DATA", "UNMIX_STORE", "UNMIX_RESULTS"):
@@ -152,6 +154,20 @@ def test_the_cell_that_repeats_the_parameters_is_on_no_page(first):
     assert "# Parameters" in executed(first).read_text(), "papermill's own comment"
     assert "Parameters</span>" not in page
     assert page.count("profile</span>") == 2, "where they are explained, and where they are used"
+
+
+def test_what_is_shown_below_a_picture_is_no_figure_of_its_own():
+    """MyST-NB would repeat the caption below it."""
+    picture, words = ({"output_type": "display_data", "data": {kind: "x"}} for kind in KINDS)
+    shows = cell(1, "code", "draw()", mystnb={"figure": {"caption": "A dot."}})
+    plain = cell(2, "code", "draw()")
+    for each in (shows, plain):
+        each["outputs"] = [picture, words]
+    built = json.loads(book._presentable(json.dumps({"cells": [shows, plain]})))["cells"]
+    assert [each["outputs"] for each in built] == [[picture], [words], [picture, words]]
+    assert built[1]["metadata"] == {"tags": ["remove-input"]}
+    assert built[1]["source"], "cells without source are on no page"
+    assert len({each["id"] for each in built}) == 3
 
 
 def test_relative_folders_mean_those_of_the_caller(first):
@@ -365,38 +381,3 @@ def test_what_changes_the_state_of_a_notebook(tmp_path, monkeypatch, kind):
     same = kind == "stand-in"  # what the notebook itself puts there
     assert (book._state(tmp_path, NAME, parameters) == before) is same
     assert book._state(tmp_path, NAME, {**parameters, "seeds": 2}) != before
-
-
-# The real notebooks (all five are executed by the tiny book).
-
-
-def test_papermill_alone_executes_a_notebook(tmp_path, standin_cache, monkeypatch):
-    monkeypatch.setenv("UNMIX_STORE", str(tmp_path / "runs"))
-    monkeypatch.setenv("UNMIX_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.delenv("UNMIX_DATA", raising=False)
-    source, done = ROOT / "notebooks" / "parwal" / "table2.ipynb", tmp_path / "out.ipynb"
-    command = [sys.executable, "-m", "papermill", str(source), str(done), "-p", "profile", "tiny"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    gates.check_notebook(done)
-    assert "a stand-in, not the paper" in outputs(done)
-    assert len(list((tmp_path / "media").glob("parwal-table2-*.mp3"))) == 7
-    assert len(list((tmp_path / "runs").glob("*/scores.csv"))) == 7
-
-
-def test_papermill_with_the_folder_of_its_output_and_a_wrong_profile(tmp_path, standin_cache):
-    """As the README has it: `--cwd` is where the players' files go."""
-    source, done = ROOT / "notebooks" / "parwal" / "table2.ipynb", tmp_path / "out" / "out.ipynb"
-    done.parent.mkdir()
-    command = [sys.executable, "-m", "papermill", str(source), str(done), "--cwd", str(done.parent)]
-    ended = subprocess.run(
-        [*command, "-p", "profile", "quik"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode != 0
-    last = ended.stderr.strip().splitlines()[-1]
-    assert "unknown profile 'quik' (did you mean 'quick'?). Expected: tiny, quick, full." in last

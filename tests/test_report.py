@@ -1,6 +1,5 @@
 """What a reader sees: which evidence is taken, and how it is counted, compared, drawn and heard."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -15,10 +14,8 @@ from unmix.errors import DatasetError, UnmixError
 from unmix.metrics.bsseval import CEILING
 from unmix.papers.experiment import PROFILES
 from unmix.report import figures, player, separating, tables
-from unmix.report.behind import with_runs
 from unmix.report.evidence import comparison, gather, ready, setting, stand_in_note
 from unmix.report.notes import notes
-from unmix.report.tables import Shown
 from unmix.report.workbook import Workbook
 from unmix.runs.execute import key
 from unmix.runs.store import Store
@@ -377,20 +374,3 @@ def test_spectrograms_without_a_run_say_which_row(results, tmp_path):
     keys = {"input": "Augmented"}
     with pytest.raises(UnmixError, match=r"no stored run for .*Augmented.*unmix run parwal/table2"):
         book.spectrograms("table2", keys)
-
-
-def test_a_table_names_the_runs_behind_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = [item(tmp_path, "one", scores(a_1=1.0), scores(a_1=2.0), fidelity="full")]
-    shown = with_runs(Shown("<table></table>"), "parwal-table2", rows, "unmix run parwal/table2")
-    assert not (tmp_path / "media").exists(), "written when it is shown"
-    markup = shown._repr_html_()
-    assert "The 2 runs behind this table" in markup
-    assert 'href="media/parwal-table2-runs.json"' in markup
-    assert "<code>unmix run parwal/table2</code> makes them again" in markup
-    data = json.loads((tmp_path / "media" / "parwal-table2-runs.json").read_text())
-    assert data["repeat"] == "unmix run parwal/table2"
-    assert [run["seed"] for run in data["runs"]] == [0, 1]
-    assert [run["run"] for run in data["runs"]] == [run.key for run in rows[0].runs]
-    assert data["runs"][0]["spec"]["training"]["loss"]["divergence"] == "mse"
-    assert data["runs"][0]["provenance"]["fidelity"] == "full"

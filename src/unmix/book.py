@@ -228,8 +228,9 @@ def _presentable(executed: str) -> str:
         if "figure" in cell["metadata"].get("mystnb", {}):
             besides = [item for item in cell["outputs"] if not _is_picture(item)]
             cell["outputs"] = [item for item in cell["outputs"] if _is_picture(item)]
+            # It keeps the source, unseen: cells without any are passed over.
             made = {"id": f"{cell['id']}-besides", "metadata": {"tags": ["remove-input"]}}
-            cells += [{**cell, **made, "source": [], "outputs": besides}] if besides else []
+            cells += [{**cell, **made, "outputs": besides}] if besides else []
     notebook["cells"] = cells
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 

@@ -27,7 +27,9 @@ def audit(
     Nothing is trained: each finding is computed from the printed numbers, with the tolerance that
     their rounding asks for. A disagreement is shown with its numbers, says whether it rests on a
     single digit (then it may be a misprint), and what would explain it. "Possible" means that the
-    numbers do not exclude it. Findings of one check that agree share a line, unless --verbose.
+    numbers do not exclude it. "A stricter reading" takes a sentence to say more than it need mean,
+    and fails; it is no disagreement of the paper's. Findings of one check that agree share a line,
+    unless --verbose.
     """
     from unmix.papers.published import PUBLISHED
     from unmix.verdicts import audit as auditing
@@ -47,13 +49,16 @@ def audit(
 
 def shown(name: str, findings: Sequence[Finding], verbose: bool) -> Iterator[str]:
     """Yield the lines of a paper's findings."""
-    from unmix.verdicts.checks.groups import counted
+    from unmix.verdicts.checks.groups import STRICTER, counted
 
-    yield f"{name}: {len(findings)} findings: {counted([each.outcome for each in findings])}"
+    said = [each.said for each in findings]
+    strict = said.count(STRICTER)
+    apart = f"; {strict} stricter reading{'s' if strict > 1 else ''} apart" if strict else ""
+    yield f"{name}: {len(findings)} findings: {counted(said)}{apart}"
     for group in _grouped(findings, verbose):
         first = group[0]
         where = first.where if len(group) == 1 else f"{len(group)} groups"
-        yield f"  {first.outcome:<14}  {first.id:<6}  {where}"
+        yield f"  {first.said:<18}  {first.id:<6}  {where}"
         if verbose or first.outcome == "disagrees":
             yield from _details(first)
 
@@ -85,7 +90,9 @@ def _details(finding: Finding) -> Iterator[str]:
 
 
 def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def _wrapped(text: str) -> list[str]:

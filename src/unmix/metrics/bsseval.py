@@ -22,10 +22,7 @@ from torch import Tensor
 from unmix.errors import UnmixError, one_of
 from unmix.metrics.correlations import lags_of_frames, lags_of_spans
 from unmix.metrics.decomposition import Correlations, Energies, Projector, energies_of
-
-CEILING = 100.0
-"""Scores beyond it, in dB, are set to it (below zero likewise): what is left is rounding noise. The
-mixture as an estimate has no artefacts at all, so its SAR is infinite in exact arithmetic."""
+from unmix.metrics.means import CEILING
 
 METRICS = ("sdr-v3", "images-v3", "v4")
 NAMES = ("SDR", "ISR", "SIR", "SAR")

@@ -21,9 +21,8 @@ import torch
 
 from unmix.datasets.track import Clip
 from unmix.metrics.bsseval import Scores, bss_eval, names_of
-
-GLOBAL = {"GNSDR": "nsdr", "GSDR": "sdr", "GSIR": "sir", "GSAR": "sar"}
-"""Global scores: the name in the papers, and the clips' metric that is averaged."""
+from unmix.metrics.means import GLOBAL as GLOBAL
+from unmix.metrics.means import global_scores as global_scores
 
 TIDY = (
     "track",
@@ -95,23 +94,6 @@ def score_clip(
 
 def _stacked(sounds: Mapping[str, np.ndarray], names: list[str]) -> torch.Tensor:
     return torch.from_numpy(np.stack([sounds[name] for name in names]))
-
-
-def global_scores(scores: pd.DataFrame) -> dict[str, float]:
-    """Return the length-weighted means (parwal Eq. 3) under the papers' names, and counts.
-
-    Clips without a score (a silent reference or estimate) are left out and counted in
-    `unscored`; `clips` counts the others.
-    """
-    scored = scores.dropna(subset=list(GLOBAL.values()))
-    weights = scored["samples"].to_numpy(float)
-    result: dict[str, float] = {}
-    for name, column in GLOBAL.items():
-        values = scored[column].to_numpy(float)
-        result[name] = float(np.average(values, weights=weights)) if len(values) else float("nan")
-    result["clips"] = len(scored)
-    result["unscored"] = len(scores) - len(scored)
-    return result
 
 
 def tidy(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from unmix.metrics.scores import GLOBAL
+from unmix.metrics.means import GLOBAL
 from unmix.papers.published import by_row
 from unmix.report.evidence import Evidence
 from unmix.report.tables import Shown, framed, number, scrolling, words

@@ -1,4 +1,8 @@
-"""Finding the evidence behind the rows of an experiment."""
+"""Finding the evidence behind the rows of an experiment.
+
+`wanted` says where evidence would lie, `look_up` what lies there. Only the first needs torch, so
+`lookup` can do without.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import functools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,11 +19,9 @@ from unmix.datasets.catalogue import available, existing_root, open_dataset
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.track import Dataset
 from unmix.errors import UnmixError
-from unmix.metrics.bsseval import CEILING
-from unmix.metrics.scores import global_scores
+from unmix.metrics.means import CEILING, global_scores
 from unmix.papers.experiment import PROFILES, Experiment, Row, Setting, experiment, paper, profile
 from unmix.papers.published import by_row, published
-from unmix.runs.execute import key
 from unmix.runs.places import results_folder
 from unmix.runs.store import Run, Store
 
@@ -68,10 +71,17 @@ def ready(paper_name: str, profile_name: str, data_root: str | os.PathLike | Non
 
 def stand_in_note(paper_name: str, profile_name: str, data_root: str | os.PathLike | None) -> str:
     """Return a line for whoever names a data root and gets the stand-in all the same, else ''."""
-    chosen, root = setting(paper_name, profile_name, data_root), root_of(data_root)
-    if root is None or chosen.real:
+    chosen = setting(paper_name, profile_name, data_root)
+    return stand_in_line(paper(paper_name).DATASET, chosen.real, profile_name, data_root)
+
+
+def stand_in_line(
+    dataset: str, real: bool, profile_name: str, data_root: str | os.PathLike | None
+) -> str:
+    """Return `stand_in_note`, given the paper's dataset and whether it is taken."""
+    root = root_of(data_root)
+    if root is None or real:
         return ""
-    dataset = paper(paper_name).DATASET
     always = available(dataset, data_root)
     why = f"profile {profile_name} always takes it" if always else f"no {dataset} lies in {root}"
     return f"note: this profile's runs are on the embedded stand-in ({why})"
@@ -119,82 +129,119 @@ def _by_family(folder: str, stamp: int) -> dict[str, list[Run]]:
     """
     found: dict[str, dict[int, Run]] = {}
     for run in sorted(Store(folder).runs(), key=lambda run: run.provenance()["finished"]):
-        found.setdefault(run.provenance()["family"], {})[run.spec().seed] = run
+        found.setdefault(run.provenance()["family"], {})[run.settings()["seed"]] = run
     return {family: [runs[seed] for seed in sorted(runs)] for family, runs in found.items()}
 
 
-def from_results(paper_name: str, row: Row) -> tuple[Run, ...]:
-    """Return the runs of a row that are kept in `results/`."""
-    folder = results_folder(paper_name)
-    stamp = folder.stat().st_mtime_ns if folder.exists() else 0
-    return tuple(_by_family(str(folder), stamp).get(row.spec.family(), ()))
-
-
 @functools.lru_cache(maxsize=8)
-def _opened(name: str, root: str, clips: tuple[int, int, int] | None) -> Dataset | None:
-    """Return a dataset, opened and hashed once a process."""
+def opened(name: str, root: str, clips: tuple[int, int, int] | None) -> Dataset | None:
+    """Return a dataset, opened and hashed once a process; None where it is not there."""
     try:
         return open_dataset(name, root or None, clips)
     except UnmixError:
         return None
 
 
-def from_store(
-    row: Row, store: Store, data_root: str | os.PathLike | None, seeds: int
-) -> tuple[Run, ...]:
-    """Return the runs of a row in the local store that are valid for today's code and data."""
-    spec = row.spec
-    dataset = _opened(spec.dataset, str(root_of(data_root) or ""), spec.clips)
-    if dataset is None:
-        return ()
-    found = (store.get(key(row.spec.with_seed(seed), dataset)) for seed in range(seeds))
-    return tuple(run for run in found if run is not None)
+@dataclass(frozen=True)
+class Wanted:
+    """Where evidence of one row would lie.
+
+    Attributes:
+        row: the row.
+        stored: keys in the store, one a seed, valid for today's code and data.
+        family: of the runs in `results/`; empty where they are not to be looked at.
+        whole: whether the row is one of profile `full`.
+    """
+
+    row: Row
+    stored: tuple[str, ...]
+    family: str = ""
+    whole: bool = False
+
+    def look(self, store: Store, results: Path) -> list[Evidence]:
+        """Return what there is of it: in the store, and in `results/`."""
+        runs = (store.get(key) for key in self.stored)
+        found = [Evidence(self.row, tuple(run for run in runs if run is not None))]
+        if self.family:
+            stamp = results.stat().st_mtime_ns if results.exists() else 0
+            kept = _by_family(str(results), stamp).get(self.family, ())
+            found.append(Evidence(self.row, tuple(kept)))
+        return found
 
 
-def offers(
+def wanted(
     paper_name: str,
     name: str,
-    store: Store,
     *,
     profile_name: str = "quick",
     data_root: str | os.PathLike | None = None,
     seeds: int = 0,
     best: bool = True,
     backend: str = "unmix",
-) -> list[list[Evidence]]:
+) -> list[list[Wanted]]:
+    """Return for each row of an experiment where its evidence would lie; for `best` see `offers`.
+
+    Args:
+        paper_name: the paper.
+        name: the experiment.
+        profile_name: which runs of the local store to take.
+        data_root: folder with datasets.
+        seeds: how many repetitions to look for; 0 takes the profile's.
+        best: also look at `full` evidence, in the local store and in `results/`.
+        backend: who computed the scores.
+    """
+    from unmix.runs.execute import key
+
+    chosen = [setting(paper_name, profile_name, data_root, backend)]
+    chosen += [Setting(PROFILES["full"], True, backend)] if best else []
+    root = str(root_of(data_root) or "")
+    found: dict[tuple[str, ...], list[Wanted]] = {}
+    for whole, each in enumerate(chosen):
+        candidate = experiment(paper_name, name, each)
+        count = seeds_of(candidate, each, seeds)
+        for row in candidate.rows:
+            spec = row.spec
+            dataset = opened(spec.dataset, root, spec.clips)
+            stored = (
+                (key(spec.with_seed(seed), dataset) for seed in range(count)) if dataset else ()
+            )
+            family = spec.family() if best else ""
+            of_row = found.setdefault(tuple(row.keys.values()), [])
+            of_row.append(Wanted(row, tuple(stored), family, bool(whole)))
+    return list(found.values())
+
+
+def look_up(found: Sequence[Sequence[Wanted]], store: Store, results: Path) -> list[list[Evidence]]:
+    """Return for each row all evidence of it that there is, the best first; never none.
+
+    Best is what can bear out most, then what has most repetitions.
+    """
+    rows = [
+        sorted((item for each in of_row for item in each.look(store, results)), key=_worth)
+        for of_row in found
+    ]
+    papers = [any(each.whole for each in of_row) for of_row in found]
+    if any(papers) and any(of_row[0].runs for of_row in rows):
+        # Rows that only a stand-in has say nothing beside those of the paper's dataset.
+        real = any(RANK.get(of_row[0].fidelity, 0) for of_row in rows)
+        rows = [
+            of_row
+            for of_row, of_paper in zip(rows, papers, strict=True)
+            if of_paper or (of_row[0].runs and not real)
+        ]
+    return rows
+
+
+def offers(paper_name: str, name: str, store: Store, **choice: Any) -> list[list[Evidence]]:
     """Return for each row of an experiment all evidence of it, the best first; never none.
 
     Args:
         paper_name: the paper.
         name: the experiment.
         store: the local store.
-        profile_name: which runs of the local store to take.
-        data_root: folder with datasets.
-        seeds: how many repetitions to look for; 0 takes the profile's.
-        best: also look at `full` evidence, in the local store and in `results/`. Best is what can
-            bear out most, then what has most repetitions.
-        backend: who computed the scores.
+        **choice: see `wanted`.
     """
-    own = setting(paper_name, profile_name, data_root, backend)
-    experiments = {"own": (own, experiment(paper_name, name, own))}
-    if best:
-        whole = Setting(PROFILES["full"], True, backend)
-        experiments["full"] = (whole, experiment(paper_name, name, whole))
-    found: dict[tuple[str, ...], list[Evidence]] = {}
-    for chosen, candidate in experiments.values():
-        count = seeds_of(candidate, chosen, seeds)
-        for row in candidate.rows:
-            of_row = found.setdefault(tuple(row.keys.values()), [])
-            of_row.append(Evidence(row, from_store(row, store, data_root, count)))
-            if best:
-                of_row.append(Evidence(row, from_results(paper_name, row)))
-    rows = [sorted(of_row, key=_worth, reverse=True) for of_row in found.values()]
-    if best and any(of_row[0].runs for of_row in rows):
-        # Rows that only a stand-in has say nothing beside those of the paper's dataset.
-        papers = [row.keys for row in experiments["full"][1].rows]
-        real = any(RANK.get(of_row[0].fidelity, 0) for of_row in rows)
-        rows = [each for each in rows if each[0].row.keys in papers or (each[0].runs and not real)]
-    return rows
+    return look_up(wanted(paper_name, name, **choice), store, results_folder(paper_name))
 
 
 def gather(paper_name: str, name: str, store: Store, **choice: Any) -> list[Evidence]:
@@ -222,7 +269,7 @@ def comparable(one: Sequence[Evidence], other: Sequence[Evidence]) -> tuple[Evid
 
 
 def _worth(offer: Evidence) -> tuple[int, int]:
-    return (RANK.get(offer.fidelity, -1), len(offer.runs))
+    return (-RANK.get(offer.fidelity, -1), -len(offer.runs))
 
 
 def comparison(

@@ -50,6 +50,10 @@ class Shown:
     def __init__(self, markup: str, text: str = "", files: Mapping[str, str] | None = None) -> None:
         self.markup, self.text, self.files = markup, text, files or {}
 
+    def __add__(self, below: Shown) -> Shown:
+        text = "\n".join(part for part in (self.text, below.text) if part)
+        return Shown(self.markup + below.markup, text, {**self.files, **below.files})
+
     def _repr_html_(self) -> str:
         for name, content in self.files.items():
             Path(name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
-from unmix.errors import SpecError, UnmixError, command, one_of
+from unmix.errors import SpecError, UnmixError, one_of
 from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import published
 from unmix.report import contrast, figures, player, tables
-from unmix.report.behind import with_runs
+from unmix.report.behind import Drawn, Panels
 from unmix.report.evidence import (
     MATERIAL,
     Evidence,
@@ -29,6 +28,7 @@ from unmix.report.evidence import (
     seeds_of,
     setting,
 )
+from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
 from unmix.runs.cluster import complete
 from unmix.runs.execute import resolve_device, restore
@@ -69,6 +69,7 @@ class Workbook:
         self.device, self.seeds, self.engine, self.workers = device, seeds, engine, workers
         self.scheduler = scheduler or None
         self.setting = setting(paper, profile, self.data_root, backend)
+        self.panels = Panels()
 
     def experiment(self, name: str) -> Experiment:
         """Return an experiment under this notebook's profile."""
@@ -76,13 +77,15 @@ class Workbook:
 
     def command(self, verb: str, name: str, **options: object) -> str:
         """Return the command line that does `verb` with an experiment as this notebook would."""
-        given = {
-            "profile": "" if self.profile == DEFAULT_PROFILE else self.profile,
-            "store": self.given_store,
-            "data_root": self.data_root,
-            "backend": "" if self.setting.backend == "unmix" else self.setting.backend,
-        }
-        return command(verb, f"{self.paper}/{name}", **{**given, **options})
+        asked = Asked(
+            self.paper,
+            name,
+            self.profile,
+            backend=self.setting.backend,
+            data_root=self.data_root,
+            given_store=self.given_store,
+        )
+        return asked.command(verb, **options)
 
     def named(self, what: str) -> list[str]:
         """Return the experiments that `PAPER` or `PAPER/EXPERIMENT` names.
@@ -176,9 +179,17 @@ class Workbook:
         long = comparison(self.paper, name, rows, self.experiment(name).metrics)
         budget = paper_of(self.paper).BUDGET
         shown = tables.page(long, rows, f"{title}: {material(rows)}", budget)
+        panel = f"{self.paper}-{name}{'' if best else '-own'}"
+        return shown + self.panels.of_table(panel, rows, self._repeat(name, rows))
+
+    def _repeat(self, name: str, rows: Sequence[Evidence]) -> str:
+        """Return the command that makes the runs behind some rows of an experiment again."""
         kinds = {item.fidelity for item in rows if item.runs}
-        repeat = self.command("run", name, **({"profile": "full"} if kinds == {"full"} else {}))
-        return with_runs(shown, f"{self.paper}-{name}{'' if best else '-own'}", rows, repeat)
+        return self.command("run", name, **({"profile": "full"} if kinds == {"full"} else {}))
+
+    def _behind(self, what: str, name: str, rows: Sequence[Evidence]) -> tables.Shown:
+        """Return what leads from a figure of an experiment to the runs that it shows."""
+        return self.panels.behind(what, f"{self.paper}-{name}", rows, self._repeat(name, rows))
 
     def contrast(
         self,
@@ -206,20 +217,40 @@ class Workbook:
         ]
         there = published(self.paper, name)
         lines = contrast.differences(found, there, self.experiment(name).metrics, songs)
-        used = material(item for _, *both in found for item in both)
-        return contrast.table(
+        both = [item for _, *pair in found for item in pair]
+        # A row may be compared at one fidelity here, and at another one there.
+        used = list({(figures.label(item), item.fidelity): item for item in both}.values())
+        shown = contrast.table(
             list(lines),
-            f"{self.experiment(name).title}, differences in dB: {used}. Means over pairs of "
-            "clips, from scores that are not rounded.",
+            f"{self.experiment(name).title}, differences in dB: {material(used)}. Means over pairs "
+            "of clips, from scores that are not rounded.",
         )
+        return shown + self._behind("these differences", name, used)
 
-    def boxplot(self, name: str, *, best: bool = True) -> Figure:
+    def claims(self, name: str) -> tables.Shown:
+        """Return the paper's claims that rest on a table, each with its outcome and a link."""
+        # Who plans, runs or looks up a table needs no statistics.
+        from unmix.report.claims import Claims
+
+        of_paper = Claims(
+            self.paper,
+            profile=self.profile,
+            data_root=self.data_root or "",
+            store=self.given_store or "",
+            seeds=self.seeds,
+            backend=self.setting.backend,
+        )
+        return of_paper.of_table(name)
+
+    def boxplot(self, name: str, *, best: bool = True) -> Drawn:
         """Return box plots over the test clips of an experiment's rows."""
-        return figures.boxes(self._with_runs(name, best))
+        rows = self._with_runs(name, best)
+        return Drawn(figures.boxes(rows), self._behind("this box plot", name, rows))
 
-    def histories(self, name: str, *, best: bool = True) -> Figure:
+    def histories(self, name: str, *, best: bool = True) -> Drawn:
         """Return the validation losses of an experiment's rows over epochs."""
-        return figures.histories(self._with_runs(name, best))
+        rows = self._with_runs(name, best)
+        return Drawn(figures.histories(rows), self._behind("these curves", name, rows))
 
     def _with_runs(self, name: str, best: bool) -> list[Evidence]:
         rows = [item for item in self.evidence(name, best=best) if item.runs]
@@ -275,9 +306,11 @@ class Workbook:
         sounds: dict[str, dict] = {}
         true: dict[str, Any] = {}
         rate, heard = 0, ""
+        used = []
         for item in self.evidence(name, best=False):
             if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
+            used.append(Evidence(item.row, item.runs[:1]))
             run = item.runs[0]
             parts, rate = self.separated(run, clip), run.spec().stft.rate
             if not sounds:
@@ -288,26 +321,30 @@ class Workbook:
             raise self._nothing(name)
         sounds["true sources"] = true
         caption = f"{heard}. Systems of profile {self.profile}."
-        return player.panel(
-            f"{self.paper}-{name}{'-chosen' if rows else ''}", sounds, rate, caption
-        )
+        files = f"{self.paper}-{name}{'-chosen' if rows else ''}"
+        shown = player.panel(files, sounds, rate, caption)
+        return shown + self._behind("these sounds", name, used)
 
-    def spectrograms(self, name: str, keys: Mapping[str, str], clip: str | None = None) -> Figure:
+    def spectrograms(self, name: str, keys: Mapping[str, str], clip: str | None = None) -> Drawn:
         """Return spectrograms of true and estimated sources of a clip, by one row's separator.
 
         Raises:
             UnmixError: the row with these key columns is not in the store.
         """
-        rows = [item for item in self.evidence(name, best=False) if item.runs]
-        run = next((item.runs[0] for item in rows if dict(item.row.keys) == dict(keys)), None)
-        if run is None:
+        rows = [
+            item for item in self.evidence(name, best=False) if dict(item.row.keys) == dict(keys)
+        ]
+        used = [Evidence(item.row, item.runs[:1]) for item in rows if item.runs]
+        if not used:
             raise UnmixError(
                 f"{self.paper}/{name} has no stored run for {dict(keys)}",
                 do=f"run `{self.command('run', name)}`",
             )
+        run = used[0].runs[0]
         parts, stft = self.separated(run, clip), run.spec().stft
         words = parts["clip"]["words"]
-        return figures.spectrograms(parts["references"], parts["estimates"], stft, words)
+        drawn = figures.spectrograms(parts["references"], parts["estimates"], stft, words)
+        return Drawn(drawn, self._behind("these spectrograms", name, used))
 
 
 def _which(run: Run, drawn: str, wanted: str | None) -> str:

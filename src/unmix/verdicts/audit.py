@@ -135,7 +135,7 @@ def audit(paper: str) -> list[Finding]:
 
 def together(findings: Sequence[Finding]) -> str:
     """Return the outcome of several findings of one check: the least favourable of theirs."""
-    there = {finding.outcome for finding in findings}
+    there = {finding.said for finding in findings}
     return next((outcome for outcome in WORST_FIRST if outcome in there), UNTOLD)
 
 

@@ -9,6 +9,7 @@ from unmix.verdicts.checks.groups import (
     AGREES,
     DISAGREES,
     POSSIBLE,
+    STRICTER,
     UNTOLD,
     Entry,
     Group,
@@ -19,7 +20,7 @@ from unmix.verdicts.checks.groups import (
 from unmix.verdicts.checks.numbers import Approx
 from unmix.verdicts.rules import needed
 
-WORST_FIRST = (DISAGREES, UNTOLD, POSSIBLE, AGREES)
+WORST_FIRST = (DISAGREES, UNTOLD, STRICTER, POSSIBLE, AGREES)
 """Which outcome several findings have together: the first of these that one of them has."""
 
 SAID = 2
