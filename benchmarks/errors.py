@@ -24,7 +24,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from recording import Record
 
-from unmix.report.evidence import offers
+from unmix.papers.evidence import offers
 from unmix.runs.store import Store
 from unmix.verdicts import scenarios
 from unmix.verdicts.panel import LEVEL, SEEDS, panel
@@ -90,7 +90,9 @@ def told(part: str, scenario: Scenario, found: World, where: str, count: int) ->
 def powered(found: World, claims: int, count: int) -> dict[str, Any]:
     """Return how often a difference is found that evidence says it finds in four of five cases."""
     test = scenarios.greater(0.0, margin=0.0)
-    stated = float(np.median([test(found).reach.at(LEVEL / claims) for _ in range(max(count // 10, 20))]))
+    stated = float(
+        np.median([test(found).reach.at(LEVEL / claims) for _ in range(max(count // 10, 20))])
+    )
     test = scenarios.greater(stated, margin=0.0)
 
     def cases(there: World) -> list[Case]:

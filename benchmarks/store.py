@@ -26,8 +26,8 @@ from typing import Any
 
 from recording import Record
 
+from unmix.papers.evidence import wanted
 from unmix.papers.experiment import PAPERS, PROFILES, Setting, experiments
-from unmix.report.evidence import wanted
 from unmix.runs import checksums
 from unmix.runs.store import write_json
 

@@ -12,8 +12,8 @@ import zipfile
 
 import pandas as pd
 
+from unmix.papers.evidence import Evidence
 from unmix.papers.experiment import PROFILES, Row, Setting, experiment
-from unmix.report.evidence import Evidence
 from unmix.runs.store import Run
 
 FULL = Setting(PROFILES["full"], True)

@@ -7,10 +7,10 @@ import pytest
 
 from aids import FULL, fabricate, item, scores, spec_of
 from unmix.errors import SpecError
+from unmix.papers.evidence import Evidence, comparable
 from unmix.papers.published import published
 from unmix.report import contrast
 from unmix.report.contrast import Difference
-from unmix.report.evidence import Evidence, comparable
 from unmix.report.workbook import Workbook
 
 NOTHING_PUBLISHED = published("parwal", "none")

@@ -18,7 +18,7 @@ import pytest
 
 from aids import FULL, commands, fabricate, obeying_rights, refused, scores, spec_of
 from unmix.errors import StoreError
-from unmix.report.evidence import gather
+from unmix.papers.evidence import gather
 from unmix.runs import checksums, cluster, machine
 from unmix.runs.cluster import complete
 from unmix.runs.execute import key

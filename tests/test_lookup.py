@@ -10,7 +10,8 @@ import pytest
 from aids import FULL, TINY, fabricate, scores, spec_of
 from unmix.datasets.catalogue import open_dataset
 from unmix.errors import DatasetError, SpecError, StoreError
-from unmix.report import evidence, lookup
+from unmix.papers import evidence
+from unmix.report import lookup
 from unmix.report.lookup import KEPT, Asked, Named, table
 from unmix.report.workbook import Workbook
 from unmix.runs import checksums

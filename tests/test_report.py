@@ -12,9 +12,9 @@ from unmix import audio
 from unmix.datasets.catalogue import open_dataset
 from unmix.errors import DatasetError, UnmixError
 from unmix.metrics.bsseval import CEILING
+from unmix.papers.evidence import comparison, gather, ready, setting, stand_in_note
 from unmix.papers.experiment import PROFILES
 from unmix.report import figures, player, separating, tables
-from unmix.report.evidence import comparison, gather, ready, setting, stand_in_note
 from unmix.report.notes import notes
 from unmix.report.workbook import Workbook
 from unmix.runs.execute import key

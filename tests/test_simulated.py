@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 
-from unmix.report.evidence import offers
+from unmix.papers.evidence import offers
 from unmix.runs.places import results_folder
 from unmix.runs.store import Store
 from unmix.verdicts import scenarios, statistics

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from aids import FULL
+from unmix.papers.evidence import Evidence
 from unmix.papers.experiment import experiments
-from unmix.report.evidence import Evidence
 from unmix.verdicts import judge
 from unmix.verdicts.claims import Claim, claims
 from unmix.verdicts.schema import check

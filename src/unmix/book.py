@@ -54,8 +54,8 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
         SpecError: the profile is unknown.
         DatasetError: a dataset that the profile needs is missing or incomplete.
     """
+    from unmix.papers.evidence import ready, stand_in_note
     from unmix.papers.experiment import PAPERS
-    from unmix.report.evidence import ready, stand_in_note
 
     for paper in PAPERS:
         given = paper, parameters["profile"], parameters["data_root"]

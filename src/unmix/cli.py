@@ -106,7 +106,7 @@ def run(
     --device is cpu; oracles and factorisations go anywhere. With --device auto or cuda each worker
     looks for its own GPU.
     """
-    from unmix.report.evidence import stand_in_note
+    from unmix.papers.evidence import stand_in_note
 
     book = workbook(
         what,

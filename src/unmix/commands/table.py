@@ -39,8 +39,8 @@ def table(
 
     paper, _, name = what.partition("/")
     if not name:
+        from unmix.papers.evidence import setting
         from unmix.papers.experiment import experiments
-        from unmix.report.evidence import setting
 
         known = ", ".join(experiments(paper, setting(paper, profile, data_root, backend)))
         raise SpecError(f"'{what}' names no table", expected=f"{paper}/TABLE, TABLE one of {known}")

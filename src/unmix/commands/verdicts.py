@@ -188,8 +188,8 @@ def _told(verdict: Verdict) -> dict[str, str]:
     """Return what decided a claim, by heads; an empty one is not shown."""
     if not verdict.comparisons:
         return {"Why": verdict.why, "Needs": verdict.needs}
+    from unmix.papers.evidence import MATERIAL
     from unmix.report.compared import AXES, deciding
-    from unmix.report.evidence import MATERIAL
     from unmix.report.outcomes import behind, interval, number, p_value
     from unmix.runs.registry import SHOWN
     from unmix.verdicts.reasons import decibel

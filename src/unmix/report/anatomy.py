@@ -19,8 +19,8 @@ from unmix.datasets.catalogue import available, open_dataset
 from unmix.metrics.bsseval import bss_eval
 from unmix.metrics.decomposition import parts_of
 from unmix.models.oracle import Oracle
+from unmix.papers.evidence import MATERIAL
 from unmix.report import figures, player, tables
-from unmix.report.evidence import MATERIAL
 from unmix.stft import STFT
 
 RATE = 8000

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unmix.errors import command
+from unmix.papers.evidence import Evidence, offers, setting
 from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS, experiments
 from unmix.papers.published import PUBLISHED
-from unmix.report.evidence import Evidence, offers, setting
 from unmix.runs.places import store_folder
 from unmix.runs.store import Store
 from unmix.verdicts import decide, judge

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from unmix.report.evidence import Evidence
+from unmix.papers.evidence import Evidence
 from unmix.report.figures import label
 from unmix.report.player import FOLDER, slug
 from unmix.report.tables import Shown, words

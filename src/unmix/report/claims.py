@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from unmix.errors import command
+from unmix.papers.evidence import MATERIAL, Evidence, offers
 from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS
 from unmix.papers.published import about
 from unmix.report import compared, outcomes
 from unmix.report.bearing import bearing
-from unmix.report.evidence import MATERIAL, Evidence, offers
 from unmix.report.tables import Shown, number, scrolling
 from unmix.runs.places import store_folder
 from unmix.runs.store import Store

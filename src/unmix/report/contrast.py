@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from unmix.metrics.means import GLOBAL
+from unmix.papers.evidence import Evidence
 from unmix.papers.published import by_row
-from unmix.report.evidence import Evidence
 from unmix.report.tables import Shown, framed, number, scrolling, words
 
 DRAWS = 2000

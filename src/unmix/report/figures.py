@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from unmix.report.evidence import Evidence, material
+from unmix.papers.evidence import Evidence, material
 from unmix.stft import STFT
 
 PALETTE = "colorblind"

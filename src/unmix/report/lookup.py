@@ -20,8 +20,7 @@ import pandas as pd
 from unmix.datasets.catalogue import MODULES, available, existing_root
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.errors import command
-from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, paper, profile
-from unmix.report.evidence import (
+from unmix.papers.evidence import (
     Wanted,
     comparison,
     look_up,
@@ -30,6 +29,7 @@ from unmix.report.evidence import (
     stand_in_line,
     wanted,
 )
+from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, paper, profile
 from unmix.report.inventory import package_source
 from unmix.runs.places import results_folder
 from unmix.runs.plain import digest

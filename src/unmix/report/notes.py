@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from unmix.report.evidence import MATERIAL, Evidence, fidelities
+from unmix.papers.evidence import MATERIAL, Evidence, fidelities
 from unmix.runs.store import Run
 
 

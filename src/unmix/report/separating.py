@@ -12,8 +12,8 @@ import numpy as np
 from unmix import audio
 from unmix.errors import SpecError, UnmixError, one_of
 from unmix.models.separator import Separator
+from unmix.papers.evidence import MATERIAL, setting
 from unmix.papers.experiment import PAPERS, Row, experiments
-from unmix.report.evidence import MATERIAL, setting
 from unmix.report.player import slug
 from unmix.report.workbook import Workbook
 from unmix.runs.execute import restore

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from unmix.report.evidence import Evidence
+from unmix.papers.evidence import Evidence
 from unmix.report.notes import notes
 
 

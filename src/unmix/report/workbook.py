@@ -13,12 +13,7 @@ from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
 from unmix.errors import SpecError, UnmixError, one_of
-from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
-from unmix.papers.experiment import paper as paper_of
-from unmix.papers.published import published
-from unmix.report import contrast, figures, player, tables
-from unmix.report.behind import Drawn, Panels
-from unmix.report.evidence import (
+from unmix.papers.evidence import (
     MATERIAL,
     Evidence,
     comparable,
@@ -28,6 +23,11 @@ from unmix.report.evidence import (
     seeds_of,
     setting,
 )
+from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
+from unmix.papers.experiment import paper as paper_of
+from unmix.papers.published import published
+from unmix.report import contrast, figures, player, tables
+from unmix.report.behind import Drawn, Panels
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
 from unmix.runs.cluster import complete

@@ -11,8 +11,8 @@ import numpy as np
 
 from unmix.errors import command
 from unmix.metrics.means import GLOBAL
+from unmix.papers.evidence import RANK, Evidence
 from unmix.papers.experiment import PAPERS
-from unmix.report.evidence import RANK, Evidence
 from unmix.verdicts import decide, reasons, statistics
 from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from unmix.report.evidence import MATERIAL
+from unmix.papers.evidence import MATERIAL
 from unmix.verdicts import decide
 from unmix.verdicts.panel import LEVEL
 from unmix.verdicts.rules import Comparison, printed
