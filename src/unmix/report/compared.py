@@ -117,7 +117,7 @@ def _band(paper: str, each: Comparison, margin: float) -> tuple[float, float]:
 
 def alone(told: Mapping[str, Any]) -> str:
     """Return what one comparison says by itself, at the level before any correction."""
-    if told["p_negligible"] <= LEVEL:
+    if told["p_negligible"] <= LEVEL / 2.0:
         return "negligible"
     if told["p_for"] <= LEVEL / 2.0:
         return "holds"
