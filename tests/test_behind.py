@@ -149,6 +149,13 @@ def test_a_figure_without_a_table_names_its_runs(book):
     plt.close(drawn.figure)
 
 
+def test_the_command_names_the_seeds_where_they_are_not_the_experiments_own(book):
+    found = book.evidence("table2")
+    assert "--seeds" not in book._repeat("table2", found), "one, as the profile itself has"
+    more = [*found[:1], type(found[1])(found[1].row, found[1].runs * 3)]
+    assert book._repeat("table2", more).endswith("--seeds 3")
+
+
 def test_differences_name_the_runs_that_they_compare(book, results):
     """Not those of the table: what is compared may be of another fidelity than what it shows."""
     full = fabricate(results / "f00d", spec_of(FULL, "Augmented"), "full", scores(a_1=7.0))

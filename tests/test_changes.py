@@ -7,6 +7,7 @@ import pytest
 
 from aids import refused
 from unmix import book
+from unmix.papers.experiment import PROFILES, Setting, experiment
 from unmix.report import bearing, changes
 from unmix.runs.store import Store
 from unmix.verdicts.claims import claims
@@ -34,6 +35,23 @@ def test_the_evidence_of_this_repository_bears_on_all_claims_that_have_an_experi
         assert each.fidelity == ("full" if assessed else "")
         open_ = each.outcome in ("compatible", "inconclusive")
         assert bool(each.needs) == open_, "what would settle it"
+
+
+def test_the_commands_repeat_as_many_seeds_as_there_are(judged):
+    """Experiments of `full` differ in their own number, and only another one is named."""
+    full = Setting(PROFILES["full"], True)
+    told = set()
+    for each in judged:
+        for words in each.commands:
+            name = words.split()[2].partition("/")[2]
+            named = "--seeds" in words.split()
+            count = words.partition("--seeds ")[2].split()[0] if named else ""
+            own = experiment("parwal", name, full).seeds
+            told.add(named)
+            assert not named or int(count) != own
+            if len(each.commands) == 1:  # no other table has runs of more seeds
+                assert (int(count) if named else own) >= each.n_seeds
+    assert told == {True, False}
 
 
 def test_the_schema_knows_all_that_is_written_and_nothing_else(judged):
@@ -172,6 +190,19 @@ def test_nothing_has_changed(ask, earlier):
     assert re.fullmatch(r"\d+ claims: no outcome has changed\n", out)
 
 
+def test_papers_that_a_file_does_not_hold_are_one_line(ask, earlier):
+    earlier.write_text(ask("parwal", "--json")[1])
+    status, out, err = ask("--since", earlier)
+    assert (status, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.endswith("no outcome has changed")
+    assert re.fullmatch(rf"\d+ claims of other papers: not in {re.escape(str(earlier))}", second)
+
+
+def test_a_claim_is_found_in_either_case(ask):
+    assert ask("p04A")[1] == ask("P04a")[1]
+
+
 def test_what_has_changed_is_said(ask, earlier):
     found = json.loads(earlier.read_text())
     by_name = {each["id"]: each for each in found}
@@ -202,7 +233,7 @@ def test_what_has_changed_is_said(ask, earlier):
     [
         (None, r"No such file.*`unmix verdicts --json` has written"),
         ("[", r"is no JSON: .*`unmix verdicts --json` has written"),
-        ("{}", "at the top: must be array"),
+        ("{}", "at the top: must be array.*`unmix verdicts --json` has written"),
         ('[{"id": "P01"}]', "at P01: must contain"),
     ],
 )

@@ -183,6 +183,7 @@ def test_papers_and_claims_are_found_by_name():
 @pytest.mark.parametrize(
     ("what", "said"),
     [
+        ("parwal/table4", r"`unmix claims parwal` lists all of its claims"),
         ("P9", r"unknown paper or claim 'P9' \(did you mean 'P"),
         ("parval", "did you mean 'parwal'"),
         ("zzz", "What to do: `unmix claims`"),

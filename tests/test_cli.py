@@ -93,6 +93,7 @@ def test_the_next_call_completes_and_repeats_nothing(interrupted, unmix):
     assert out.splitlines()[-1].endswith(hint)
     status, out, _ = unmix("run", "parwal/table4", "--profile", "tiny", "--workers", "1")
     assert (status, "done:" in out) == (0, False)
+    assert "8 of 8 were stored already." in out.splitlines()
 
 
 # Running and looking.

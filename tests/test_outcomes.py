@@ -105,6 +105,21 @@ def test_only_what_is_not_reproduced_names_a_direction():
     assert outcomes.said(replace(one, outcome=decide.REPRODUCED)) == "reproduced"
 
 
+def test_a_wider_reading_that_fails_stands_apart():
+    one = Verdict("P02", "parwal", decide.NOT_REPRODUCED, "contradicted", reading="wide")
+    assert outcomes.shown(one) == outcomes.WIDER
+    assert outcomes.said(one) == "a wider reading, not reproduced: contradicted"
+    markup = outcomes.tile(claim("P02"), one, "claims.html#claim-p02")
+    assert 'data-outcome="a wider reading"' in markup
+    assert 'class="outcome outcome-a-wider-reading"' in markup
+    assert ".outcome-a-wider-reading {\n  border-style: dashed;" in CSS
+    plain = replace(one, reading="")
+    assert outcomes.shown(plain) == decide.NOT_REPRODUCED
+    assert outcomes.shown(replace(one, outcome=decide.REPRODUCED)) == decide.REPRODUCED
+    counts = outcomes.counted(map(outcomes.shown, [one, plain]), outcomes.CLAIMS)
+    assert (counts[outcomes.WIDER], counts[decide.NOT_REPRODUCED]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("value", "printed"),
     [
@@ -162,3 +177,5 @@ def test_a_year_that_is_unknown_is_left_out():
     assert outcomes.name_of("xy", SimpleNamespace(authors="A. Bee, C. Dee, E. Eff", year=2018)) == (
         "xy (Bee et al., 2018)"
     )
+    three = SimpleNamespace(authors="A. Bee, C. Dee and E. Eff", year=2018)
+    assert outcomes.name_of("xy", three) == "xy (Bee et al., 2018)"

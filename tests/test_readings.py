@@ -325,6 +325,15 @@ PAIR = [{"model": "DNN", "loss": "KL"}, {"model": "DNN", "loss": "MSE"}]
              "pairs": [PAIR, [{"model": "A"}, {"model": "B"}]]},
             "mean over 2 differences in SIR",
         ),
+        (
+            {"test": "greater", "pairs": [[{"frames": 2}, {"frames": 1}]]},
+            "frames 2 > frames 1: SIR",
+        ),
+        (
+            {"test": "trend", "direction": "rising",
+             "rows": [{"model": "1 RNN", "loss": "KL"}, {"model": "2 RNN", "loss": "KL"}]},
+            "SIR over 1 RNN, 2 RNN: KL",
+        ),
     ],
 )  # fmt: skip
 def test_comparisons_are_named_by_what_tells_their_rows_apart(rule, label):

@@ -183,6 +183,14 @@ def test_a_run_in_quarantine_is_repeated(run, small_spec, tiny, finished):
     assert store.quarantine(run.key) == place.with_name(f"{run.key}.2")
 
 
+@pytest.mark.parametrize("name", list(READ))
+def test_a_damaged_run_is_not_taken_for_done(run, small_spec, tiny, name):
+    path = run.folder / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=rf"{name}: .*unmix runs verify --quarantine"):
+        complete([small_spec], Store(run.folder.parent), workers=1, device="cpu")
+
+
 def test_a_run_that_lost_its_provenance_makes_way_for_the_next(run, small_spec, tiny):
     store = Store(run.folder.parent)
     (run.folder / "provenance.json").unlink()

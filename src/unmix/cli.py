@@ -124,6 +124,9 @@ def run(
     note(stand_in_note(book.paper, profile, data_root))
     book.run(*names)
     look = book.command("table", names[0], own=True, seeds=seeds)
+    if not book.carried_out:
+        count = len(set(map(repr, book.specs(*names)[0])))  # experiments may share runs
+        typer.echo(f"{count} of {count} were stored already.")
     typer.echo(f"Stored in {book.store.root}. Look at it: {look}")
 
 

@@ -26,6 +26,7 @@ COLOURS: Mapping[str, str] = {
     "negligible difference": "blue",
     "inconclusive": "yellow",
     "not assessed": "bright_black",
+    "a wider reading": "yellow",
 }
 """Colours of outcomes; symbol and words always stand beside them."""
 
@@ -80,7 +81,11 @@ def verdicts(
             plain = [each.plain() for each in changed]
             typer.echo(json.dumps(plain, indent=1, ensure_ascii=False))
         else:
-            blocks.say(_changes(changed, len(found)))
+            known = {each["paper"] for each in before}
+            told = [each for each in changed if each.before or each.paper in known]
+            blocks.say(_changes(told, len(found)))
+            if len(told) < len(changed):
+                typer.echo(f"{_claims(len(changed) - len(told))} of other papers: not in {since}")
     elif as_json:
         typer.echo(bearing.as_json(found), nl=False)
     else:
@@ -141,15 +146,15 @@ def _lines(some: Sequence[Verdict]) -> list[str]:
 
 def _said(verdict: Verdict) -> str:
     """Return an outcome as symbol and words."""
-    from unmix.report.outcomes import LOOKS, parts, said
+    from unmix.report.outcomes import CLAIMS, parts, said, shown
 
-    return f"{LOOKS[parts(verdict.outcome)[1]].symbol} {said(verdict)}"
+    return f"{CLAIMS[parts(shown(verdict))[1]].symbol} {said(verdict)}"
 
 
 def _colour(verdict: Verdict) -> str:
-    from unmix.report.outcomes import parts
+    from unmix.report.outcomes import parts, shown
 
-    material, outcome = parts(verdict.outcome)
+    material, outcome = parts(shown(verdict))
     return OTHER if material else COLOURS[outcome]
 
 
@@ -157,9 +162,9 @@ def _counted(some: Sequence[Verdict]) -> str:
     """Return how many claims have which outcome, in words."""
     from collections import Counter
 
-    from unmix.report.outcomes import LOOKS, parts
+    from unmix.report.outcomes import CLAIMS, parts, shown
 
-    found, order = Counter(each.outcome for each in some), list(LOOKS)
+    found, order = Counter(map(shown, some)), list(CLAIMS)
     ordered = sorted(found, key=lambda each: (order.index(parts(each)[1]), parts(each)[0]))
     counts = ", ".join(f"{found[outcome]} {outcome}" for outcome in ordered)
     return f"{_claims(len(some))}: {counts}"

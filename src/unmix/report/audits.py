@@ -206,7 +206,10 @@ def value(number: float | str | None, digits: int = 4) -> str:
     """
     if number is None:
         return ""
-    return words(number) if isinstance(number, str) else signed(f"{number:.{digits}g}")
+    if isinstance(number, str):
+        return words(number)
+    whole = float(number).is_integer() and abs(number) < 1e15
+    return signed(f"{number:.0f}" if whole else f"{number:.{digits}g}")
 
 
 def shared_end(texts: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from unmix.errors import command
-from unmix.papers.evidence import Evidence, offers, setting
-from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS, experiments
+from unmix.papers.evidence import Evidence, offers, seeds_of, setting
+from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS, experiment, experiments
 from unmix.papers.published import PUBLISHED
 from unmix.runs.places import store_folder
 from unmix.runs.store import Store
@@ -63,12 +63,18 @@ def bearing(
             backend=backend,
         )
 
+    def own(name: str, taken: str) -> int:
+        # What `unmix run` repeats when nobody asks for a number.
+        chosen = setting(paper, taken, data_root, backend)
+        return seeds_of(experiment(paper, name, chosen), chosen, 0)
+
     def make(name: str, fidelity: str, repetitions: int) -> str:
+        taken = "full" if fidelity == decide.FULL else profile
         return command(
             "run",
             f"{paper}/{name}",
-            profile="full" if fidelity == decide.FULL else _unless(DEFAULT_PROFILE, profile),
-            seeds=repetitions or seeds,
+            profile=_unless(DEFAULT_PROFILE, taken),
+            seeds=0 if repetitions == own(name, taken) else repetitions or seeds,
             store=_given(store),
             data_root=data_root,
             backend=_unless("unmix", backend),

@@ -28,7 +28,10 @@ def read(path: Path) -> list[dict[str, Any]]:
         raise SpecError(f"{path}: {error.strerror or error}", do=make) from error
     except ValueError as error:
         raise SpecError(f"{path} is no JSON: {error}", do=make) from error
-    check(data, "verdicts", str(path))
+    try:
+        check(data, "verdicts", str(path))
+    except SpecError as error:
+        raise SpecError(error.found, expected=error.expected, do=make) from error
     return list(data)
 
 

@@ -16,11 +16,12 @@ from unmix.errors import command
 from unmix.papers.evidence import MATERIAL, Evidence, offers
 from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS
 from unmix.papers.published import about
-from unmix.report import compared, outcomes
+from unmix.report import audits, compared, outcomes
 from unmix.report.bearing import bearing
 from unmix.report.tables import Shown, number, scrolling
 from unmix.runs.places import store_folder
 from unmix.runs.store import Store
+from unmix.verdicts import decide
 from unmix.verdicts.audit import Finding, audit, together
 from unmix.verdicts.claims import Claim, claims, dropped
 from unmix.verdicts.judge import Verdict
@@ -99,7 +100,7 @@ class Claims:
     def overview(self) -> Shown:
         """Return how many claims have which outcome, and a tile for each that leads to it."""
         found = self.verdicts
-        counts = outcomes.counted((each.outcome for each in found.values()), outcomes.LOOKS)
+        counts = outcomes.counted(map(outcomes.shown, found.values()), outcomes.CLAIMS)
         line = outcomes.summary(f"{len(found)} claims", counts)
         tiles = "".join(
             outcomes.tile(claim, found[claim.id], address(claim)) for claim in self.claims
@@ -131,7 +132,7 @@ class Claims:
         origin = "stated in the text" if claim.stated else "read off the numbers"
         head = (
             f'<h3 id="{name}-name">{claim.id} '
-            f"{outcomes.badge(verdict.outcome, outcomes.said(verdict))}"
+            f"{outcomes.badge(outcomes.shown(verdict), outcomes.said(verdict))}"
             f'<a class="headerlink" href="#{name}" aria-label="Link to {claim.id}">#</a></h3>'
             f'<p class="claim-statement">{html.escape(claim.statement)}</p>'
             f'<p class="unmix-provenance">{html.escape(claim.place)} · {claim.kind} · {origin}</p>'
@@ -166,8 +167,9 @@ class Claims:
         told = []
         for name in [claim.id, *claim.rule.get("checks", ())]:
             if some := self.findings.get(name):
+                one = len(some) == 1
                 what = "the sentence" if name == claim.id else html.escape(name)
-                computed = f" ({html.escape(str(some[0].computed))})" if len(some) == 1 else ""
+                computed = f" ({html.escape(audits.value(some[0].computed))})" if one else ""
                 told.append(
                     f'<a href="{start}numbers.html#finding-{name.lower()}">{what}</a> '
                     f"{outcomes.badge(together(some))}{computed}"
@@ -229,7 +231,7 @@ class Claims:
             body.append(
                 f'<tr><th scope="row"><a href="{address(claim)}">{claim.id}</a></th>'
                 f'<td class="claim-words">{html.escape(claim.statement)}</td>'
-                f"<td>{outcomes.badge(verdict.outcome, said)}</td><td>{told}</td></tr>"
+                f"<td>{outcomes.badge(outcomes.shown(verdict), said)}</td><td>{told}</td></tr>"
             )
             text.append(f"{claim.id}: {said}, {outcomes.estimate(verdict)}")
         names = "claim", "in words", "outcome", "estimate"
@@ -266,9 +268,24 @@ def _statistics(claim: Claim, verdict: Verdict) -> str:
     }
     items = "".join(f"<li><b>{name}:</b> {said}.</li>" for name, said in entries.items() if said)
     return (
-        f"<p><b>{outcomes.said(verdict).capitalize()}.</b> {outcomes.sentence(verdict.why)}</p>"
+        f"<p><b>{outcomes.said(verdict).capitalize()}.</b> {outcomes.sentence(verdict.why)}"
+        f"{_only(claim, verdict)}</p>"
         f'<ul class="unmix-provenance">{items}</ul>'
     )
+
+
+def _only(claim: Claim, verdict: Verdict) -> str:
+    """Return how far "not reproduced" goes, with the tables whose notes say how was trained."""
+    if verdict.outcome != decide.NOT_REPRODUCED:
+        return ""
+    places = (place.table for each in claim.comparisons for place in each.places)
+    paged = {each.name for each in about(claim.paper).tables}  # other experiments have no page
+    names = [name for name in dict.fromkeys(places) if name in paged]
+    links = " and ".join(
+        f'<a href="{name}.html#published-and-reproduced">{name}</a>' for name in names
+    )
+    notes = f"; the notes below {links} say how long was trained" if names else ""
+    return f" That is: {outcomes.ONLY}{notes}."
 
 
 def _needs(verdict: Verdict) -> str:

@@ -27,6 +27,13 @@ FILES = (
 )
 """What lies beside the pages of a built book."""
 
+ONLY = (
+    f"<p><em>Not reproduced</em> means: {outcomes.ONLY}. How long was trained, and how long the "
+    "paper trains, stands in the notes of each table, such as "
+    '<a href="../parwal/table4.html#what-was-left-open">those of Table IV</a>.</p>'
+)
+"""What a reader must know before counting."""
+
 KINDS = ("ordering", "value", "difference", "trend", "qualitative")
 
 
@@ -60,7 +67,7 @@ class Dashboard:
         """Return how many claims and findings of each paper have which outcome, and its meaning."""
         names = list(self.papers)
         body, text = [_part("Claims, by the evidence", len(names))], []
-        for outcome, look in outcomes.LOOKS.items():
+        for outcome, look in outcomes.CLAIMS.items():
             numbers = [self._claims(name, outcome) for name in names]
             body.append(_counted(outcome, look, numbers))
         body.append(_part("Findings, by the paper's own numbers", len(names)))
@@ -71,7 +78,7 @@ class Dashboard:
             ]
             body.append(_counted(outcome, look, numbers))
         for name, of in self.papers.items():
-            own = outcomes.counted((each.outcome for each in of.verdicts.values()), outcomes.LOOKS)
+            own = outcomes.counted(map(outcomes.shown, of.verdicts.values()), outcomes.CLAIMS)
             told = [f"{outcome} {count}" for outcome, count in own.items()]
             told += [f"audit {outcome} {count}" for outcome, count in self.audits[name].items()]
             text.append(f"{name}: {', '.join(told)}")
@@ -84,11 +91,11 @@ class Dashboard:
         )
         table = scrolling(head, "".join(body), caption)
         markup = table.replace('class="unmix-table"', 'class="unmix-table outcome-table"')
-        return Shown(markup + FILES, "\n".join(text))
+        return Shown(ONLY + markup + FILES, "\n".join(text))
 
     def _claims(self, name: str, outcome: str) -> str:
         """Return how many claims of a paper have an outcome, those on other material apart."""
-        every = [each.outcome for each in self.papers[name].verdicts.values()]
+        every = [outcomes.shown(each) for each in self.papers[name].verdicts.values()]
         other = sum(each.endswith(f": {outcome}") for each in every)
         return _number(every.count(outcome), f"{name}/claims.html", other)
 
@@ -122,14 +129,14 @@ class Dashboard:
     def _row(self, name: str, of: Claims, claim_id: str) -> str:
         claim = next(each for each in of.claims if each.id == claim_id)
         verdict = of.verdicts[claim_id]
-        _, outcome = outcomes.parts(verdict.outcome)
+        _, outcome = outcomes.parts(outcomes.shown(verdict))
         own = of.audited(claim, f"../{name}/")
         # Where the numbers themselves are the answer, that evidence cannot give one says nothing.
         why = "" if claim.rule["test"] == "audit" else f"{outcomes.short(verdict)} "
         return (
             f'<li data-paper="{name}" data-kind="{claim.kind}" data-outcome="{outcome}">'
             f'<a href="{address(claim, f"../{name}/")}">{claim.id}</a> '
-            f"{outcomes.badge(verdict.outcome, outcomes.said(verdict))} "
+            f"{outcomes.badge(outcomes.shown(verdict), outcomes.said(verdict))} "
             f"{html.escape(claim.statement)} "
             f'<span class="outcome-why">{why}{own}</span></li>'
         )
@@ -141,7 +148,7 @@ class Dashboard:
             '<form class="dashboard-filters" hidden aria-label="Filter the claims">'
             + _choice("paper", list(self.papers))
             + _choice("kind", kinds)
-            + _choice("outcome", list(outcomes.LOOKS))
+            + _choice("outcome", list(outcomes.CLAIMS))
             + '<button type="reset">All claims</button>'
             '<output class="dashboard-shown" aria-live="polite"></output></form>'
         )

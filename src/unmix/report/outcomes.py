@@ -52,6 +52,21 @@ LOOKS: Mapping[str, Look] = {
 }
 """Of verdicts, in the order of the legend."""
 
+WIDER = "a wider reading"
+"""How a claim is shown that is not reproduced, where its sentence is taken at its widest."""
+
+READINGS: Mapping[str, Look] = {
+    WIDER: Look(
+        "≉",
+        "the evidence speaks against a sentence taken to say more than it need mean; its plain "
+        "reading is a claim of its own",
+    )
+}
+"""Of verdicts that are counted apart from the others."""
+
+CLAIMS: Mapping[str, Look] = {**LOOKS, **READINGS}
+"""Of claims as they are shown and counted, see `shown`."""
+
 FINDINGS: Mapping[str, Look] = {
     "disagrees": Look(
         "≠", "what is printed does not fit what it is held against, even within rounding"
@@ -60,7 +75,9 @@ FINDINGS: Mapping[str, Look] = {
         "≉", "what is printed does not fit a sentence taken to say more than it need mean"
     ),
     "possible": Look("~", "what is printed does not show it, and does not exclude it"),
-    "cannot be told": Look("?", "a number that the computation needs is not printed"),
+    "cannot be told": Look(
+        "?", "a number that the computation needs is not printed, or the data are not here"
+    ),
     "agrees": Look("✓", "what is printed fits what it is held against, within rounding"),
 }
 """Of findings of an audit, what a reader looks for first."""
@@ -77,11 +94,18 @@ def slug(outcome: str) -> str:
     return outcome.replace(" ", "-")
 
 
+def shown(verdict: Verdict) -> str:
+    """Return an outcome as it is shown and counted: wider readings that fail stand apart."""
+    wide = verdict.reading == "wide" and parts(verdict.outcome)[1] == decide.NOT_REPRODUCED
+    return WIDER if wide else verdict.outcome
+
+
 def said(verdict: Verdict) -> str:
     """Return an outcome in words, with the direction where it is not reproduced."""
+    reading = f"{WIDER}, " if shown(verdict) == WIDER else ""
     if parts(verdict.outcome)[1] == decide.NOT_REPRODUCED and verdict.direction:
-        return f"{verdict.outcome}: {verdict.direction}"
-    return verdict.outcome
+        return f"{reading}{verdict.outcome}: {verdict.direction}"
+    return f"{reading}{verdict.outcome}"
 
 
 def classes(outcome: str) -> str:
@@ -92,7 +116,7 @@ def classes(outcome: str) -> str:
 
 def symbol(outcome: str) -> str:
     """Return the markup of an outcome's symbol; readers of screens hear the words instead."""
-    look = {**LOOKS, **FINDINGS}[parts(outcome)[1]]
+    look = {**CLAIMS, **FINDINGS}[parts(outcome)[1]]
     return f'<span class="outcome-symbol" aria-hidden="true">{look.symbol}</span>'
 
 
@@ -169,20 +193,24 @@ def estimate(verdict: Verdict) -> str:
 
 def tile(claim: Claim, verdict: Verdict, address: str) -> str:
     """Return an entry of a list of outcomes: colour, symbol and words, leading to the claim."""
-    material, outcome = parts(verdict.outcome)
+    material, outcome = parts(shown(verdict))
     words = said(verdict)
     return (
         f'<li data-paper="{claim.paper}" data-kind="{claim.kind}" data-outcome="{outcome}" '
         f'data-material="{material or verdict.fidelity or "none"}">'
-        f'<a class="{classes(verdict.outcome)}" href="{address}" '
+        f'<a class="{classes(shown(verdict))}" href="{address}" '
         f'title="{html.escape(claim.statement, quote=True)}">'
-        f"{symbol(verdict.outcome)} <b>{claim.id}</b> <span>{html.escape(words)}</span></a></li>"
+        f"{symbol(shown(verdict))} <b>{claim.id}</b> <span>{html.escape(words)}</span></a></li>"
     )
+
+
+ONLY = "not with this training, on this split, by these scores"
+"""What "not reproduced" means, and no more."""
 
 
 def name_of(paper: str, about: About) -> str:
     """Return a paper as headings have it: its short name, authors and year."""
-    names = about.authors.split(", ")
+    names = re.split(", and |, | and ", about.authors)
     who = names[0].split()[-1] + (" et al." if len(names) > 2 else "")
     if len(names) == 2:
         who = " and ".join(each.split()[-1] for each in names)

@@ -30,7 +30,7 @@ from unmix.report import contrast, figures, player, tables
 from unmix.report.behind import Drawn, Panels
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
-from unmix.runs.cluster import complete
+from unmix.runs.cluster import Event, complete
 from unmix.runs.execute import resolve_device, restore
 from unmix.runs.places import results_folder, store_folder
 from unmix.runs.plan import Plan
@@ -70,6 +70,7 @@ class Workbook:
         self.scheduler = scheduler or None
         self.setting = setting(paper, profile, self.data_root, backend)
         self.panels = Panels()
+        self.carried_out = 0  # runs, by the last call of `run`
 
     def experiment(self, name: str) -> Experiment:
         """Return an experiment under this notebook's profile."""
@@ -127,7 +128,13 @@ class Workbook:
     def run(self, *names: str) -> None:
         """Carry out what is not stored yet of the named experiments."""
         specs, labels = self.specs(*names)
+        self.carried_out = 0
         with watcher() as watch:
+
+            def count(event: Event) -> None:
+                self.carried_out += event.row is None
+                watch(event)
+
             complete(
                 specs,
                 self.store,
@@ -137,7 +144,7 @@ class Workbook:
                 engine=self.engine,
                 scheduler=self.scheduler,
                 labels=labels,
-                watch=watch,
+                watch=count,
             )
 
     def offers(self, name: str, *, best: bool = True) -> list[list[Evidence]]:
@@ -184,8 +191,12 @@ class Workbook:
 
     def _repeat(self, name: str, rows: Sequence[Evidence]) -> str:
         """Return the command that makes the runs behind some rows of an experiment again."""
-        kinds = {item.fidelity for item in rows if item.runs}
-        return self.command("run", name, **({"profile": "full"} if kinds == {"full"} else {}))
+        full = {item.fidelity for item in rows if item.runs} == {"full"}
+        chosen = setting(self.paper, "full", self.data_root) if full else self.setting
+        found = max((len(item.runs) for item in rows), default=0)
+        own = seeds_of(self.experiment(name), chosen, 0)
+        options: dict[str, object] = {"profile": "full"} if full else {}
+        return self.command("run", name, **options, seeds=0 if found == own else found)
 
     def _behind(self, what: str, name: str, rows: Sequence[Evidence]) -> tables.Shown:
         """Return what leads from a figure of an experiment to the runs that it shows."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.catalogue import open_dataset
 from unmix.errors import SpecError, UnmixError, one_of
+from unmix.runs import checksums
 from unmix.runs.execute import carry_out, code_modules, key, resolve_device
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
@@ -51,6 +52,7 @@ def complete(
         watch: told of each epoch and of each run's end.
 
     Raises:
+        StoreError: a stored run is damaged.
         UnmixError: a run failed, or the cluster did; what was finished before is stored.
     """
     device = _checked(device, workers, engine, scheduler)
@@ -64,7 +66,7 @@ def complete(
     opened = {pair: open_dataset(pair[0], data_root, pair[1]) for pair in datasets}
     keys = [key(spec, opened[spec.dataset, spec.clips]) for spec in specs]
     names = dict(zip(keys, labels or [name[:12] for name in keys], strict=True))
-    missing = {k: spec for k, spec in zip(keys, specs, strict=True) if store.get(k) is None}
+    missing = {k: spec for k, spec in zip(keys, specs, strict=True) if _sound(store, k) is None}
     if missing:
         jobs = [(k, spec, str(store.root), data_root, device) for k, spec in missing.items()]
         count = min(workers or (1 if device != "cpu" else os.cpu_count() or 1), len(missing))
@@ -78,6 +80,22 @@ def complete(
             else:
                 _carry_out_all(jobs, count, watcher)
     return [_stored(store, k) for k in keys]
+
+
+def _sound(store: Store, run_key: str) -> Run | None:
+    """Return a stored run whose small files are what it wrote; None where none is stored.
+
+    Weights are not read: that would take long, and `unmix runs verify` does it.
+
+    Raises:
+        StoreError: a file is damaged or missing.
+    """
+    run = store.get(run_key)
+    if run is not None:
+        of_training = {"history.csv"} & set(checksums.read(run.folder) or {})
+        for name in ("provenance.json", "spec.json", "scores.csv", *of_training):
+            checksums.checked(run.folder / name)
+    return run
 
 
 def _checked(device: str, workers: int | None, engine: str, scheduler: str | None) -> str:

@@ -47,6 +47,16 @@ CHECKPOINT = "checkpoint.safetensors"
 """What a finished run does not keep; once it is gone, only the rename is left to do."""
 
 
+def _remedy(error: OSError) -> str:
+    """Return what to do about a store that cannot be written."""
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "give yourself the right to write there, or choose another folder with --store"
+    return (
+        "free some space, or choose another folder with --store; the next call goes on from the "
+        "last checkpoint, if there is one"
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """A stored run."""
@@ -259,9 +269,8 @@ class Store:
                 raise
             raise StoreError(
                 f"{partial}: cannot be written ({_reason(error)})",
-                expected="a folder with room for the run",
-                do="free some space, or choose another folder with --store; the next call goes on "
-                "from the last checkpoint",
+                expected="a folder that may be written, with room for the run",
+                do=_remedy(error),
             ) from error
 
     def _try_out(self, partial: Path, key: str) -> None:

@@ -148,13 +148,16 @@ def named(what: str) -> tuple[tuple[str, ...], str]:
     known: list[str] = []
     for paper in PUBLISHED:
         of_paper = [each.id for each in claims(paper)]
-        if what in of_paper:
-            return (paper,), what
+        for name in of_paper:
+            if name.casefold() == what.casefold():
+                return (paper,), name
         known += of_paper
+    # Whoever has just asked for a table may ask for its claims in the same way.
+    whole = [paper for paper in PUBLISHED if what.startswith(f"{paper}/")]
     raise SpecError(
         one_of("paper or claim", what, [*PUBLISHED, *known]),
         expected=f"{', '.join(PUBLISHED)}, or the id of a claim, such as {known[0]}",
-        do=f"`{command('claims')}` lists all claims",
+        do=f"`{command('claims', *whole)}` lists all {'of its ' if whole else ''}claims",
     )
 
 

@@ -18,7 +18,6 @@ from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel
 from unmix.verdicts.rules import Comparison, Place, claimed
 from unmix.verdicts.statistics import Result
-from unmix.verdicts.wording import named
 
 FIXED = ("oracle", "mixture")
 """Kinds of separators that are the same with any seed."""
@@ -55,6 +54,7 @@ class Verdict:
         why: in words: what decided, or why nothing could.
         needs: in words: what evidence would settle it; empty where it is settled.
         comparisons: each with its numbers.
+        reading: the claim's: `wide` if its sentence is taken to say more than it need mean.
     """
 
     id: str
@@ -74,6 +74,7 @@ class Verdict:
     why: str = ""
     needs: str = ""
     comparisons: tuple[Mapping[str, Any], ...] = field(default=())
+    reading: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return the verdict as it stands in `verdicts.json`; what is not a number is null."""
@@ -147,7 +148,7 @@ class _Sources:
         if not rows:
             return f"there is no experiment {self.paper}/{place.table}"
         if tuple(sorted(place.keys)) not in rows:
-            return f"the experiment {self.paper}/{place.table} has no row {_row(place)}"
+            return f"the experiment {self.paper}/{place.table} has no row {place.label}"
         return "" if place.metric in GLOBAL else f"no scores in {place.metric} are kept"
 
     def offers(self, place: Place) -> Mapping[str, Evidence]:
@@ -219,7 +220,7 @@ class _Case:
         missing = {place: found for place, found in offers.items() if not found}
         if not missing:
             return "its rows were run on different material"
-        names = list(dict.fromkeys(f"{_row(place)} ({place.table})" for place in missing))
+        names = list(dict.fromkeys(f"{place.label} ({place.table})" for place in missing))
         more = f" and {len(names) - NAMED} more rows" if len(names) > NAMED else ""
         return f"not run yet: {'; '.join(names[:NAMED])}{more}"
 
@@ -299,6 +300,7 @@ class _Case:
                 commands=commands,
                 why=self.why,
                 needs=needs,
+                reading=self.claim.reading,
             )
         at, tendency = self.tendency.deciding, self.tendency
         result = self.results[at]
@@ -330,10 +332,11 @@ class _Case:
             margin=self.margin,
             detectable=result.detectable,
             runs=tuple(dict.fromkeys(run.key for item in items for run in item.runs)),
-            commands=self._commands(make, self.fidelity),
+            commands=self._commands(make, self.fidelity, None),
             why=reasons.why(weighed),
             needs=self._needs(weighed, make),
             comparisons=tuple(map(self._told, self.compared, self.results)),
+            reading=self.claim.reading,
         )
 
     def _needs(self, weighed: reasons.Weighed, make: Make | None) -> str:
@@ -346,10 +349,19 @@ class _Case:
         return f"{words}: {_listed(self._commands(make, seeds=seeds))}" if seeds else words
 
     def _commands(
-        self, make: Make | None, fidelity: str = decide.FULL, seeds: int = 0
+        self, make: Make | None, fidelity: str = decide.FULL, seeds: int | None = 0
     ) -> tuple[str, ...]:
+        """Return a command a table; without `seeds`, for as many as stand behind its rows."""
         tables = dict.fromkeys(place.table for place in self.places)
-        return tuple((make or self._make)(table, fidelity, seeds) for table in tables)
+        return tuple(
+            (make or self._make)(table, fidelity, self._seeds(table) if seeds is None else seeds)
+            for table in tables
+        )
+
+    def _seeds(self, table: str) -> int:
+        """Return the largest number of seeds behind the rows of a table that are compared."""
+        places = [place for place in self.places if place.table == table]
+        return max(len(self.sources.offers(place)[self.fidelity].runs) for place in places)
 
     def _make(self, table: str, fidelity: str, seeds: int) -> str:
         options = {"profile": "full"} if fidelity == decide.FULL else {}
@@ -377,10 +389,6 @@ class _Case:
 
 
 _SETTLED = (decide.REPRODUCED, decide.NOT_REPRODUCED)
-
-
-def _row(place: Place) -> str:
-    return ", ".join(named(column, value) for column, value in place.keys)
 
 
 def _listed(commands: Sequence[str]) -> str:

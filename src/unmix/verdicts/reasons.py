@@ -84,8 +84,10 @@ def _open(found: Weighed) -> str:
     if math.isnan(result.error[1]):
         return "no row was run with a second seed, so how far chance moves a mean is not known"
     if found.alone <= LEVEL < found.decision.p:
-        together = f"the {found.claims} claims that are decided together"
-        return f"clear by itself (p = {found.alone:.2g}), but not among {together}"
+        together = (
+            f"no longer clear once the {found.claims} claims of the paper are tested together"
+        )
+        return f"clear when tested alone (p = {found.alone:.2g}), {together}"
     if found.decision.outcome == decide.COMPATIBLE:
         return "what is published lies where a single run could have fallen"
     return "what was found could as well be chance"

@@ -41,8 +41,8 @@ class Place:
 
     @property
     def label(self) -> str:
-        """Return the row's key columns joined by commas."""
-        return ", ".join(value for _, value in self.keys)
+        """Return the row's key columns joined by commas, see `named`."""
+        return ", ".join(named(name, value) for name, value in self.keys)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ class Comparison:
             bound = f" {self.kind} {self.by:g}" if self.by is not None else ""
             return f"{first.label}: {metric}{bound}"
         if self.kind in ("trend", "peak"):
-            names = ", ".join(place.label for place in self.places)
-            return f"{metric} over {names}"
+            return _series(self.places)
         if len(self.places) > 2:
             return _pooled(self.places)
         one, other, shared = _told_apart(first, last)
@@ -86,6 +85,11 @@ class Comparison:
         if self.kind == "greater" and self.sign < 0:
             sign = " < "
         return f"{one}{sign}{other}: {', '.join([*shared, metric])}"
+
+
+def named(column: str, value: str) -> str:
+    """Return a value as it is read: a bare number behind the name of its column."""
+    return value if any(map(str.isalpha, value)) else f"{column} {value}"
 
 
 def _told_apart(one: Place, other: Place) -> tuple[str, str, list[str]]:
@@ -99,12 +103,30 @@ def _told_apart(one: Place, other: Place) -> tuple[str, str, list[str]]:
         return f"{one.label} ({one.table})", f"{other.label} ({other.table})", []
     shared = set(one.keys) & set(other.keys)
     first, second = (
-        ", ".join(value for name, value in place.keys if (name, value) not in shared)
+        ", ".join(named(name, value) for name, value in place.keys if (name, value) not in shared)
         for place in (one, other)
     )
     if not (first and second):
         return one.label, other.label, []
-    return first, second, [value for name, value in one.keys if (name, value) in shared]
+    return (
+        first,
+        second,
+        [named(name, value) for name, value in one.keys if (name, value) in shared],
+    )
+
+
+def _series(places: Sequence[Place]) -> str:
+    """Return in words what a series runs over, with what all its rows share said once."""
+    shared = set.intersection(*(set(place.keys) for place in places))
+    rows = [
+        ", ".join(named(name, value) for name, value in place.keys if (name, value) not in shared)
+        for place in places
+    ]
+    same = [named(name, value) for name, value in places[0].keys if (name, value) in shared]
+    if not all(rows):
+        rows, same = [place.label for place in places], []
+    over = ("; " if any("," in row for row in rows) else ", ").join(rows)
+    return f"{places[0].metric} over {over}" + (f": {', '.join(same)}" if same else "")
 
 
 def _pooled(places: Sequence[Place]) -> str:

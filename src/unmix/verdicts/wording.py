@@ -7,7 +7,7 @@ from typing import Any
 
 from unmix.papers.published import about, cells
 from unmix.verdicts.claims import Claim
-from unmix.verdicts.rules import RESERVED
+from unmix.verdicts.rules import RESERVED, named
 
 MOST = 6
 """So many pairs or rows of a rule are named at most; the others are counted."""
@@ -126,11 +126,6 @@ class _Told:
 
     def _peak(self) -> str:
         return f"{self._row(self.rule['at'])} is the best of {self._listed(self.rule['rows'])}"
-
-
-def named(column: str, value: str) -> str:
-    """Return a value as it is read: a bare number behind the name of its column."""
-    return value if any(map(str.isalpha, value)) else f"{column} {value}"
 
 
 def _for(common: Row) -> str:
