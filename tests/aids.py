@@ -1,4 +1,4 @@
-"""What several test files use: runs with made-up scores, refusals, archives, other processes."""
+"""What several test files use: made-up runs, refusals, archives, networks, other processes."""
 
 import ctypes
 import io
@@ -10,7 +10,9 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pandas as pd
+import torch
 
 from unmix.papers.evidence import Evidence
 from unmix.papers.experiment import PROFILES, Row, Setting, experiment
@@ -122,3 +124,20 @@ def refused(found, said, status=1):
     if status == 1:
         assert re.fullmatch(r"error: .+\n", found[2]), "one line"
         assert "Expected: " in found[2] or found[2].count("What to do: ") == 1
+
+
+def noise(samples, seed=0):
+    """Noise of one channel, as long as told."""
+    return np.random.default_rng(seed).standard_normal((1, samples)).astype(np.float32)
+
+
+def seeded(settings, outputs=2, seed=0):
+    """The network of these settings with the weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return settings.build(outputs)
+
+
+def count(network):
+    """How many parameters a network has."""
+    return sum(parameter.numel() for parameter in network.parameters())

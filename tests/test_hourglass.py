@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from aids import count, noise, seeded
 from unmix.audio import rms
 from unmix.errors import AudioError, SpecError
 from unmix.models.hourglass import (
@@ -22,20 +23,6 @@ SMALL = StackedHourglass(2, 2, 6, (4, 5), bins=16, frames=16, margin=4)
 SHORT = STFT(8000, 32, 8)
 EVERY = range(1, 3 * SMALL.frames * SHORT.hop + 1)
 """Lengths from one sample to three patches."""
-
-
-def noise(samples, seed=0):
-    return np.random.default_rng(seed).standard_normal((1, samples)).astype(np.float32)
-
-
-def seeded(settings, outputs=2, seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return settings.build(outputs)
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 class Constant(nn.Module):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unmix.errors import UnmixError
-from unmix.report import rates
+from unmix.report import measured, rates
 
 ROWS = [
     {"part": "errors", "kind": "greater", "truth": "none", "seeds": 1, "wrong": 0.04},
@@ -21,7 +21,7 @@ FOUND = {"simulations": 2000, "level": 0.05, "made": "2026-11-21", "command": "x
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """Writes a file where the benchmark's is looked for."""
-    monkeypatch.setattr(rates, "results_folder", lambda name: tmp_path)
+    monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
     return lambda text: (tmp_path / "errors.json").write_text(text)
 
 
@@ -36,7 +36,7 @@ def test_the_worst_truth_of_a_kind_is_shown_and_what_is_missing_is_a_dash(writte
 
 
 def test_without_a_measurement_the_page_says_how_to_make_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "results_folder", lambda name: tmp_path)
+    monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
     assert "python benchmarks/errors.py --record" in repr(rates.rates())
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from aids import count, noise, seeded
 from unmix.audio import rms
 from unmix.errors import AudioError, SpecError
+from unmix.models.blocks import check_mono, tiles
 from unmix.models.waveunet import (
     WaveUNet,
     WaveUNetSeparator,
-    check_mono,
     doubled,
-    tiles,
     waveform_loss,
 )
 from unmix.runs.plain import from_plain, to_plain
@@ -22,20 +22,6 @@ from unmix.runs.plain import from_plain, to_plain
 SMALL = WaveUNet(levels=3, filters=4, down=5, up=3, samples=64)
 EVERY = range(1, 3 * SMALL.samples + 1)
 """Lengths from one sample to three blocks."""
-
-
-def noise(samples, seed=0):
-    return np.random.default_rng(seed).standard_normal((1, samples)).astype(np.float32)
-
-
-def seeded(settings, outputs=2, seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return settings.build(outputs)
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 class Echo(nn.Module):

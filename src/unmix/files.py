@@ -1,10 +1,11 @@
-"""Writing small files whole or not at all."""
+"""Small files: written whole or not at all, and YAML read as plain data."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 
 def put(path: Path, text: str) -> None:
@@ -28,3 +29,15 @@ def put(path: Path, text: str) -> None:
         # A read-only disk refuses to remove even what is not there.
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def from_yaml(text: str) -> Any:
+    """Return the plain data that a YAML text holds.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or names anything but plain data.
+    """
+    import yaml
+
+    # libyaml is some eight times as fast, and safe in the same way.
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()

@@ -21,15 +21,15 @@ clip are divided by the largest of its mixture before patches are cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unmix.errors import AudioError, SpecError
-from unmix.models.waveunet import assembled, check_mono, tiles
+from unmix.errors import SpecError
+from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
 from unmix.stft import STFT
 
 
@@ -181,7 +181,7 @@ def stacked_loss(masks: Tensor, mixture: Tensor, references: Tensor) -> Tensor:
     return masks.shape[1] * nn.functional.l1_loss(estimates, references[:, None].expand_as(masks))
 
 
-class HourglassSeparator:
+class HourglassSeparator(BlockSeparator):
     """A trained stacked hourglass network on sounds of any length, patch by patch."""
 
     def __init__(
@@ -209,23 +209,8 @@ class HourglassSeparator:
                 f"a window of {stft.window} samples for patches of {settings.bins} bins",
                 expected=f"{2 * settings.bins} samples, which give one bin more than the patches",
             )
-        self.network, self.settings, self.stft = network.eval(), settings, stft
-        self.sources, self.at_once = tuple(sources), at_once
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's weights."""
-        return dict(self.network.state_dict())
-
-    def separate(
-        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`.
-
-        Raises:
-            AudioError: the mixture is silent or has not one channel.
-        """
-        check_mono(mixture)
-        return assembled(self.stream(mixture), self.sources, mixture.shape[1])
+        super().__init__(network, sources)
+        self.settings, self.stft, self.at_once = settings, stft, at_once
 
     @torch.no_grad()
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -270,13 +255,9 @@ class HourglassSeparator:
             float(self._spectrum(mixture, first, min(block, frames - first)).abs().max())
             for first in range(0, frames, block)
         ]
-        peak = max(found)
-        if not 0.0 < sum(found) < float("inf"):
-            raise AudioError(
-                f"the mixture is {'silent' if peak == 0.0 else 'not finite'}",
-                expected="sound to separate",
-            )
-        return peak
+        # The sum is not finite if any is not; a largest of them can hide one.
+        check_heard(sum(found))
+        return max(found)
 
     def _spectrum(self, mixture: np.ndarray, first: int, count: int) -> Tensor:
         """Return `count` frames `(bins, frames)` of the mixture's transform, from `first` on.

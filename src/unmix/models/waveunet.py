@@ -14,7 +14,7 @@ source. The targets have to add up to the mixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from unmix.audio import LEVEL, rms
-from unmix.errors import AudioError, SpecError, one_of
+from unmix.errors import SpecError, one_of
+from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
 
 OUTPUTS = ("direct", "difference")
 SLOPE = 0.2
@@ -160,46 +161,7 @@ def waveform_loss(estimates: Tensor, references: Tensor) -> Tensor:
     return nn.functional.mse_loss(estimates, references)
 
 
-def tiles(length: int, size: int, margin: int) -> Iterator[tuple[int, int, int]]:
-    """Yield `(start, first, last)` of the blocks that cover `length` samples or frames.
-
-    A block takes in `size` from `start` on and answers for `first` to `last`, `margin` away from
-    its ends except at those of the sound. The last block ends with the sound; one block that
-    starts at 0 is longer than a short sound.
-    """
-    start = first = 0
-    while start + size < length:
-        last = start + size - margin
-        yield start, first, last
-        start, first = start + size - 2 * margin, last
-    yield max(0, length - size), first, length
-
-
-def check_mono(mixture: np.ndarray) -> None:
-    """Refuse what is not one channel of sound.
-
-    Raises:
-        AudioError: the shape is not `(1, samples)`, or there are no samples.
-    """
-    if mixture.ndim != 2 or mixture.shape[0] != 1 or not mixture.shape[1]:
-        raise AudioError(
-            f"a mixture of shape {mixture.shape}",
-            expected="shape (1, samples), one channel with at least one sample",
-            do="separate each channel by itself",
-        )
-
-
-def assembled(
-    pieces: Iterable[tuple[int, np.ndarray]], sources: Sequence[str], samples: int
-) -> dict[str, np.ndarray]:
-    """Return the estimate of each source, `(1, samples)`, from what a `stream` yields."""
-    estimates = np.empty((len(sources), samples), np.float32)
-    for first, piece in pieces:
-        estimates[:, first : first + piece.shape[1]] = piece
-    return {name: estimates[row : row + 1] for row, name in enumerate(sources)}
-
-
-class WaveUNetSeparator:
+class WaveUNetSeparator(BlockSeparator):
     """A trained Wave-U-Net on sounds of any length, block by block."""
 
     def __init__(
@@ -221,23 +183,8 @@ class WaveUNetSeparator:
                 level no peak of a source may pass 1, where tanh ends.
             at_once: blocks that go through the network together.
         """
-        self.network, self.settings, self.sources = network.eval(), settings, tuple(sources)
-        self.level, self.at_once = level, at_once
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's weights."""
-        return dict(self.network.state_dict())
-
-    def separate(
-        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`.
-
-        Raises:
-            AudioError: the mixture is silent or has not one channel.
-        """
-        check_mono(mixture)
-        return assembled(self.stream(mixture), self.sources, mixture.shape[1])
+        super().__init__(network, sources)
+        self.settings, self.level, self.at_once = settings, level, at_once
 
     @torch.no_grad()
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -265,9 +212,5 @@ class WaveUNetSeparator:
         length = mixture.shape[1]
         parts = (mixture[:, first : first + block] for first in range(0, length, block))
         found = float((sum(part.shape[1] * rms(part) ** 2 for part in parts) / length) ** 0.5)
-        if not 0.0 < found < float("inf"):
-            raise AudioError(
-                f"the mixture is {'silent' if found == 0.0 else 'not finite'}",
-                expected="sound to separate",
-            )
+        check_heard(found)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
@@ -16,23 +16,33 @@ from unmix.runs.places import results_folder
 def measured(name: str) -> Shown:
     """Return the figures of a benchmark as a table, with the machine, the day and the command.
 
-    They come from `results/benchmarks/NAME.json`, which `python benchmarks/NAME.py --record FILE`
+    Raises:
+        UnmixError: the file is not what a benchmark wrote.
+    """
+    return recorded(name, _shown)
+
+
+def recorded(name: str, show: Callable[[Mapping[str, Any]], Shown]) -> Shown:
+    """Return what a benchmark wrote as `show` shows it.
+
+    It comes from `results/benchmarks/NAME.json`, which `python benchmarks/NAME.py --record FILE`
     writes. Where there is no such file, the command that makes it is shown.
 
     Raises:
         UnmixError: the file is not what a benchmark wrote.
     """
     path = results_folder("benchmarks") / f"{name}.json"
+    again = f"python benchmarks/{name}.py --record {path}"
     if not path.is_file():
-        words = f"Not measured yet: python benchmarks/{name}.py --record {path}"
+        words = f"Not measured yet: {again}"
         return Shown(f"<p>{html.escape(words)}</p>", words)
     try:
-        return _shown(json.loads(path.read_text(encoding="utf-8")))
+        return show(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UnmixError(
             f"{path}: cannot be read ({type(error).__name__}: {error})",
             expected="the figures of a benchmark, as it wrote them",
-            do=f"measure again: python benchmarks/{name}.py --record {path}",
+            do=f"measure again: {again}",
         ) from error
 
 

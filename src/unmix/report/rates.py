@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from unmix.errors import UnmixError
+from unmix.report.measured import recorded
 from unmix.report.tables import Shown, scrolling
-from unmix.runs.places import results_folder
-
-FILE = "errors.json"
 
 
 def rates() -> Shown:
@@ -22,18 +18,7 @@ def rates() -> Shown:
     Raises:
         UnmixError: the file is not what the benchmark wrote.
     """
-    path = results_folder("benchmarks") / FILE
-    if not path.is_file():
-        words = f"Not measured yet: python benchmarks/errors.py --record {path}"
-        return Shown(f"<p>{html.escape(words)}</p>", words)
-    try:
-        return _shown(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UnmixError(
-            f"{path}: cannot be read ({type(error).__name__}: {error})",
-            expected="the rates that benchmarks/errors.py wrote",
-            do=f"measure again: python benchmarks/errors.py --record {path}",
-        ) from error
+    return recorded("errors", _shown)
 
 
 def _shown(found: Mapping[str, Any]) -> Shown:
