@@ -118,7 +118,7 @@ def wait(ready, seconds=60.0):
 
 def holder(made):
     """The worker process that carries out a run at this moment."""
-    with Client(made.address, set_as_default=False) as client:
+    with Client(made.address, set_as_default=False, loop=workers.event_loop()) as client:
         pids = client.run(os.getpid)
         (address,) = [where for where, keys in client.processing().items() if keys]
     return next(process for process in made.workers if process.pid == pids[address])

@@ -76,7 +76,8 @@ def threads():
 
     scheduler = {"cls": distributed.Scheduler, "options": {"port": 0, "dashboard_address": ":0"}}
     made = {"plain": one(), "gpu": one(resources={"GPU": 1})}
-    with distributed.SpecCluster(workers=made, scheduler=scheduler, silence_logs=50) as found:
+    loop = workers.event_loop()
+    with distributed.SpecCluster(made, scheduler, silence_logs=50, loop=loop) as found:
         yield found
 
 
@@ -96,7 +97,7 @@ def test_trainings_go_to_workers_with_a_gpu(specs, threads, question, tmp_path):
 
     # The way of auto is cuda's: only what each worker finds differs.
     jobs = [(f"{name}{i}", specs[name], "", None, "auto") for i in range(4) for name in specs]
-    with Client(threads, set_as_default=False) as client:
+    with Client(threads, set_as_default=False, loop=threads.loop) as client:
         workers.spread(client, function, jobs, question, {}, lambda run_key: None)
         where = {path.name: path.read_text().split() for path in found.iterdir()}
         assert len(where) == len(jobs)
@@ -117,7 +118,7 @@ def test_a_worker_that_joins_later_is_asked_too(specs, threads, question, monkey
     monkeypatch.setattr(workers, "asked", strange)
     job = ("k", specs["short"], "", None, "cpu")
     with (
-        Client(threads, set_as_default=False) as client,
+        Client(threads, set_as_default=False, loop=threads.loop) as client,
         pytest.raises(UnmixError, match=r"worker tcp://.* has numpy 0\.1; here it is"),
     ):
         workers.spread(client, print, [job], question, {}, print)
@@ -128,7 +129,7 @@ def test_other_data_on_a_worker_is_refused(specs, threads, question):
     pair = ((spec.dataset, spec.clips), "0123")
     other, job = dataclasses.replace(question, data=(pair,)), ("k", spec, "", None, "cpu")
     with (
-        Client(threads, set_as_default=False) as client,
+        Client(threads, set_as_default=False, loop=threads.loop) as client,
         pytest.raises(UnmixError, match=r"has other files of dataset synthetic-voice than this"),
     ):
         workers.spread(client, print, [job], other, {}, print)
@@ -182,7 +183,7 @@ def test_a_cluster_without_workers_says_so(specs, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "JOIN_S", 0.2)
     scheduler = {"cls": distributed.Scheduler, "options": {"port": 0, "dashboard_address": ":0"}}
     with (
-        distributed.SpecCluster(workers={}, scheduler=scheduler, silence_logs=50) as made,
+        distributed.SpecCluster({}, scheduler, silence_logs=50, loop=workers.event_loop()) as made,
         pytest.raises(UnmixError, match=r"no worker joined .*dask worker ADDRESS --nthreads 1"),
     ):
         complete(

@@ -12,12 +12,15 @@ It takes plain futures, not joblib's backend for Dask, because of what happens w
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +34,9 @@ from unmix.runs.spec import Spec
 from unmix.runs.watching import epochs_file, lines
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    import distributed
+    from distributed import Client
+    from tornado.ioloop import IOLoop
 
 Job = tuple[str, Spec, str, str | None, str]
 """What a run needs: its key, its spec, the store's folder, the data root, the device."""
@@ -87,6 +92,25 @@ def probe(root: str) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
+@functools.cache
+def event_loop() -> IOLoop:
+    """Return the event loop of this process's clients, which runs in a thread of its own.
+
+    distributed starts one by itself, but gives its thread 10 s to begin, and a machine that swaps
+    or starts many processes at once takes longer.
+    """
+    from tornado.ioloop import IOLoop
+
+    ready: Future[IOLoop] = Future()
+
+    async def main() -> None:
+        ready.set_result(IOLoop.current())
+        await asyncio.Event().wait()
+
+    threading.Thread(target=lambda: asyncio.run(main()), name="Dask's loop", daemon=True).start()
+    return ready.result()
+
+
 @contextlib.contextmanager
 def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """Give out a client of a running cluster, or of one that lasts as long as the block.
@@ -109,16 +133,21 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     # What goes wrong is said once, by us.
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
     if scheduler is None:
-        own = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
+        own: dict[str, Any] = {
+            "threads_per_worker": 1,
+            "memory_limit": None,
+            "dashboard_address": None,
+        }
+        own |= {"n_workers": workers, "silence_logs": logging.CRITICAL, "loop": event_loop()}
         with (
-            LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **own) as cluster,
-            Client(cluster, set_as_default=False) as client,
+            LocalCluster(**own) as cluster,
+            Client(cluster, set_as_default=False, loop=event_loop()) as client,
         ):
             yield client
         return
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        client = Client(**where, timeout=CONNECT_S, set_as_default=False)
+        client = Client(**where, timeout=CONNECT_S, set_as_default=False, loop=event_loop())
     except (OSError, ValueError) as error:
         raise UnmixError(
             f"no Dask scheduler answers at {scheduler} ({error or type(error).__name__})",
@@ -270,9 +299,9 @@ def spread(
     address = client.scheduler.address if client.scheduler else "(gone)"
     own = answer(question)
     gpus = _ask(client, own, question)
-    waiting: dict[str, tuple[Future, Job, int]] = {}
+    waiting: dict[str, tuple[distributed.Future, Job, int]] = {}
 
-    def submit(job: Job) -> Future:
+    def submit(job: Job) -> distributed.Future:
         needs = {"GPU": 1} if gpus and job[1].training and job[4] != "cpu" else None
         name = f"unmix-{job[0][:12]}-{uuid.uuid4().hex[:8]}"
         future = client.submit(
