@@ -76,7 +76,7 @@ def scores(number: int, clips: int) -> str:
 
 def generate(root: Path, count: int) -> None:
     """Write so many runs."""
-    from unmix.runs.plain import digest
+    from unmix.plain import digest
 
     every = itertools.chain(runs_of_a_table(), other_runs())
     for number, (key, spec, fidelity) in enumerate(itertools.islice(every, count)):

@@ -18,6 +18,8 @@ from torch import nn
 
 from unmix.datasets.track import Clip, Track
 from unmix.models.recurrent import RecurrentNetwork
+from unmix.runs.scene import scenes
+from unmix.runs.spec import Mixing
 from unmix.stft import STFT, with_context
 from unmix.training.examples import SpectrumBank, epoch
 from unmix.training.losses import Loss
@@ -88,7 +90,7 @@ def main() -> None:
         )
         for i in range(max(options.batches) * options.steps // 2)
     ]
-    bank = SpectrumBank.of(tracks, STFT(), 0.0, FRAMES, options.device)
+    bank = SpectrumBank.of(scenes(tracks, Mixing()), STFT(), FRAMES, options.device)
     for batch in options.batches:
         ours = rate(
             RecurrentNetwork().build(513, 2).to(options.device),

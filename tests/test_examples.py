@@ -6,6 +6,8 @@ import torch
 
 from unmix.audio import mix
 from unmix.errors import DatasetError
+from unmix.runs.scene import scenes
+from unmix.runs.spec import Mixing
 from unmix.training.examples import KEEP, SpectrumBank, epoch, in_order, repaired
 
 FRAMES = 30
@@ -18,7 +20,7 @@ def snr(request):
 
 @pytest.fixture(scope="module")
 def bank(small_tracks, small_stft, snr):
-    return SpectrumBank.of(small_tracks, small_stft, snr, FRAMES, "cpu")
+    return SpectrumBank.of(scenes(small_tracks, Mixing(snr)), small_stft, FRAMES, "cpu")
 
 
 def test_a_mixtures_magnitudes_are_those_of_the_mixed_sound(bank, small_tracks, small_stft, snr):
@@ -85,7 +87,7 @@ def test_a_pairing_is_of_another_song_or_the_original(bank):
 
 
 def test_one_song_alone_stays_as_it_is(small_tracks, small_stft):
-    alone = SpectrumBank.of(small_tracks[:2], small_stft, 0.0, FRAMES, "cpu")
+    alone = SpectrumBank.of(scenes(small_tracks[:2], Mixing()), small_stft, FRAMES, "cpu")
     chunks = alone.chunks(FRAMES)
     for seed in range(20):
         others = repaired(alone, chunks, FRAMES, np.random.default_rng(seed))
@@ -131,4 +133,4 @@ def test_validation_sees_every_chunk_in_order(bank):
 
 def test_a_part_without_clips_is_refused(small_stft):
     with pytest.raises(DatasetError, match="a part without clips"):
-        SpectrumBank.of([], small_stft, 0.0, FRAMES, "cpu")
+        SpectrumBank.of([], small_stft, FRAMES, "cpu")

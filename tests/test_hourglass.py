@@ -16,7 +16,7 @@ from unmix.models.hourglass import (
     _Hourglass,
     stacked_loss,
 )
-from unmix.runs.plain import from_plain, to_plain
+from unmix.plain import from_plain, to_plain
 from unmix.stft import STFT
 
 SMALL = StackedHourglass(2, 2, 6, (4, 5), bins=16, frames=16, margin=4)

@@ -214,7 +214,7 @@ PLACES = {
     "model": ("models/recurrent.py", "forward"),
     "mask": ("masks.py", "soft"),
     "loss": ("training/losses.py", "squared_error"),
-    "chunking": ("training/examples.py", "chunks"),
+    "chunking": ("training/examples.py", "covering"),
     "mixing": ("audio.py", "mix"),
     "training": ("training/minibatch.py", "note"),
     "transform": ("stft.py", "bins"),

@@ -10,6 +10,8 @@ from unmix.audio import at_level
 from unmix.datasets.track import Clip, Track
 from unmix.errors import DatasetError, SpecError
 from unmix.models.nmf import ConvolutiveNmf, approximation, divergence, factorise, shifted
+from unmix.runs.scene import scenes
+from unmix.runs.spec import Mixing
 from unmix.stft import STFT
 
 RATE = 8000
@@ -125,7 +127,7 @@ def settings():
 
 def test_sources_of_separate_spectra_are_learnt_and_separated(settings):
     stft = STFT()
-    separator = settings.fit([track(0), track(1)], stft, seed=0)
+    separator = settings.fit(scenes([track(0), track(1)], Mixing()), stft, seed=0)
     heard = track(7)
     mixture = heard.sources["voice"] + heard.sources["accompaniment"]
     found = separator.separate(mixture)
@@ -138,7 +140,9 @@ def test_sources_of_separate_spectra_are_learnt_and_separated(settings):
 
 
 def test_one_seed_gives_one_result_and_another_another(settings):
-    one, same, other = (settings.fit([track(0)], STFT(), seed).tensors() for seed in (0, 0, 1))
+    one, same, other = (
+        settings.fit(scenes([track(0)], Mixing()), STFT(), seed).tensors() for seed in (0, 0, 1)
+    )
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
@@ -151,8 +155,8 @@ def test_learning_takes_no_more_frames_than_asked_for():
         # Ten frames of 256 reach no further than 9 hops and half a window.
         sound[:, 9 * 256 + 512 :] = sound[:, 9 * 256 + 512 :][:, ::-1]
         assert not np.array_equal(sound, whole.sources[name])
-    one = brief.fit([whole], STFT(), 0).tensors()
-    other = brief.fit([Track(whole.clip, RATE, cut)], STFT(), 0).tensors()
+    one = brief.fit(scenes([whole], Mixing()), STFT(), 0).tensors()
+    other = brief.fit(scenes([Track(whole.clip, RATE, cut)], Mixing()), STFT(), 0).tensors()
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
 
 

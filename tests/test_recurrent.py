@@ -133,7 +133,7 @@ def test_a_network_can_learn_one_batch(cell):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"cell": "lstm"}, "unknown cell 'lstm'.*Expected: relu, gru, dense"),
+        ({"cell": "rnn"}, "unknown cell 'rnn'.*Expected: relu, gru, lstm, dense"),
         ({"cell": "rel"}, "did you mean 'relu'"),
         ({"layers": 0}, "a network of 0 layers"),
         ({"layers": 17}, "Expected: 1 to 16 layers"),

@@ -100,7 +100,7 @@ def test_the_same_spec_gives_the_same_bits_and_a_restored_system_too(
     assert text_of(one) == text_of(again)
     separator = restore(one.spec(), one.weights)
     names = tiny.split(spec.split)["test"]
-    scores = evaluate(spec, tracks(spec, tiny, names), separator)
+    scores = evaluate(spec, tracks(spec, tiny, names, spec.rate), separator)
     store.write_table(tmp_path / "restored.csv", scores)
     assert (tmp_path / "restored.csv").read_text() == text_of(one)
     if one.weights.exists():

@@ -59,7 +59,7 @@ def test_the_order_of_the_sources_does_not_matter(clip):
     assert row == score_clip(about, references, mixture, backwards, "voice", 32)
 
 
-def test_global_scores_are_means_weighted_by_length():
+def test_scores_are_means_weighted_by_length_and_plain_ones():
     scores = table(
         samples=[1000, 3000, 4000],
         sdr=[1.0, 2.0, 10.0],
@@ -73,6 +73,10 @@ def test_global_scores_are_means_weighted_by_length():
         "GSDR": (1.0 * 1 + 2.0 * 3 + 10.0 * 4) / 8,
         "GSIR": (3.0 * 1 + 5.0 * 3 + 7.0 * 4) / 8,
         "GSAR": (0.0 * 1 + 4.0 * 3 - 2.0 * 4) / 8,
+        "NSDR": (2.0 + 4.0 + 8.0) / 3,
+        "SDR": (1.0 + 2.0 + 10.0) / 3,
+        "SIR": (3.0 + 5.0 + 7.0) / 3,
+        "SAR": (0.0 + 4.0 - 2.0) / 3,
         "clips": 3,
         "unscored": 0,
     }

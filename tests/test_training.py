@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from unmix.errors import CheckpointError, SpecError, UnmixError
 from unmix.models.recurrent import RecurrentNetwork
+from unmix.runs.scene import scenes
+from unmix.runs.spec import Mixing
 from unmix.training import checkpoint, minibatch
 from unmix.training.examples import SpectrumBank
 from unmix.training.losses import Loss
@@ -26,7 +28,7 @@ class StoppedError(Exception):
 @pytest.fixture(scope="module")
 def banks(small_tracks, small_stft):
     return tuple(
-        SpectrumBank.of(tracks, small_stft, 0.0, FRAMES, "cpu")
+        SpectrumBank.of(scenes(tracks, Mixing()), small_stft, FRAMES, "cpu")
         for tracks in (small_tracks[:4], small_tracks[4:])
     )
 

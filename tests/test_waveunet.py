@@ -17,7 +17,7 @@ from unmix.models.waveunet import (
     doubled,
     waveform_loss,
 )
-from unmix.runs.plain import from_plain, to_plain
+from unmix.plain import from_plain, to_plain
 
 SMALL = WaveUNet(levels=3, filters=4, down=5, up=3, samples=64)
 EVERY = range(1, 3 * SMALL.samples + 1)

@@ -28,6 +28,17 @@ def binary(first: Tensor, second: Tensor) -> Tensor:
     return (first.abs() > second.abs()).to(first.abs().dtype)
 
 
+def printed(first: Tensor, second: Tensor, gain: float = 1.0) -> Tensor:
+    """Mask of lai's Eq. 8 as it is printed, |F| / |F + gain B|, at most 1.
+
+    Of magnitudes it is `soft`. Of spectra with signs or phases it exceeds 1 wherever F and B point
+    against each other, and has a pole where they cancel: hence the limit, and hence `soft`, whose
+    two masks add up to 1, is what the experiments use.
+    """
+    together = (first + gain * second).abs()
+    return (first.abs() / (together + TINY)).clamp(max=1.0)
+
+
 def clipped_ratio(estimate: Tensor, mixture: Tensor) -> Tensor:
     """Mask of a single estimated source: min(|a| / |x|, 1).
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from unmix.datasets.track import PARTS, Dataset
 from unmix.errors import DatasetError, command, one_of
@@ -13,10 +14,24 @@ from unmix.errors import DatasetError, command, one_of
 MODULES = {
     "mir1k": "unmix.datasets.mir1k",
     "medleydb": "unmix.datasets.medleydb",
+    "medleydb-stems": "unmix.datasets.medleydb",
+    "medleydb-first-guitar": "unmix.datasets.medleydb",
     "synthetic-voice": "unmix.datasets.synthetic",
+    "synthetic-band": "unmix.datasets.band",
 }
 """The datasets, and the module of each (imported when it is opened, so that a change in one dataset
 leaves the stored runs of the others valid)."""
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "medleydb-stems": {"layer": "stems"},
+    "medleydb-first-guitar": {"guitars": "first"},
+}
+"""Datasets that are another one with other options."""
+
+
+STAND_INS = {"synthetic-voice": "SyntheticVoice", "synthetic-band": "SyntheticBand"}
+"""Datasets that are rendered, and the class of each."""
 
 
 def data_root(given: str | os.PathLike | None = None) -> Path | None:
@@ -45,12 +60,17 @@ def existing_root(given: str | os.PathLike | None = None) -> Path | None:
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
     """Return whether a dataset that is not embedded lies in the data root."""
     folder = data_root(root)
-    if folder is None or name not in ("mir1k", "medleydb"):
+    if folder is None or name in STAND_INS:
         return False
     module = import_module(MODULES[name])
-    if name == "medleydb":
+    if name.startswith("medleydb"):
         return module.here(folder)  # type: ignore[no-any-return]
     return module.wavfile_folder(folder).is_dir()  # type: ignore[no-any-return]
+
+
+def whole(name: str, root: str | os.PathLike | None = None) -> bool:
+    """Return whether all of a dataset lies in the data root, and not a part of it."""
+    return available(name, root) and open_dataset(name, root).fidelity == "full"
 
 
 def open_dataset(
@@ -71,14 +91,14 @@ def open_dataset(
     if name not in MODULES:
         raise DatasetError(one_of("dataset", name, MODULES), expected=", ".join(MODULES))
     module = import_module(MODULES[name])
-    if name == "synthetic-voice":
+    if name in STAND_INS:
         counts = (dict(zip(PARTS, clips, strict=True)),) if clips else ()
-        return module.SyntheticVoice(*counts)  # type: ignore[no-any-return]
+        return getattr(module, STAND_INS[name])(*counts)  # type: ignore[no-any-return]
     folder = data_root(root)
     if folder is None:
         raise DatasetError(f"{name}: no folder with datasets is set", do=module.get_it())
-    if name == "medleydb":
-        return module.MedleyDb(folder)  # type: ignore[no-any-return]
+    if name.startswith("medleydb"):
+        return module.MedleyDb(folder, **OPTIONS.get(name, {}))  # type: ignore[no-any-return]
     return module.Mir1k(folder)  # type: ignore[no-any-return]
 
 

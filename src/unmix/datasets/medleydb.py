@@ -75,6 +75,8 @@ class MedleyDb:
     """
 
     name = "medleydb"
+    subsets = ("musicdelta",)
+    """Splits that leave most of the paper's songs out."""
 
     def __init__(
         self,

@@ -10,6 +10,12 @@ import numpy as np
 
 PARTS = ("train", "valid", "test")
 
+ACCOMPANIMENT = "accompaniment"
+"""The sum of all sources but the target."""
+
+VOICE = ("voice", ACCOMPANIMENT)
+"""The sources where nothing else is said: those of singing voice separation."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -36,6 +42,20 @@ class Track:
     rate: int
     sources: Mapping[str, np.ndarray] = field(repr=False)
     song_energies: Mapping[tuple[str, str], float] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip as it is mixed: what a separator hears, and what it should find.
+
+    `references` maps the target's name, then `ACCOMPANIMENT`, to arrays `(1, samples)` that add up
+    to `mixture`, of the same shape.
+    """
+
+    clip: Clip
+    rate: int
+    mixture: np.ndarray = field(repr=False)
+    references: Mapping[str, np.ndarray] = field(repr=False)
 
 
 class Dataset(Protocol):

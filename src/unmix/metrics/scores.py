@@ -92,6 +92,13 @@ def score_clip(
     }
 
 
+def unscored(clip: Clip, samples: int, source: str) -> dict[str, object]:
+    """Return the row of a clip that cannot be scored, of `samples` samples."""
+    about = {"clip": clip.name, "song": clip.song, "artist": clip.artist, "samples": samples}
+    missing = dict.fromkeys(("sdr", "sir", "sar", "mixture_sdr", "nsdr"), float("nan"))
+    return {**about, "source": source, **missing}
+
+
 def _stacked(sounds: Mapping[str, np.ndarray], names: list[str]) -> torch.Tensor:
     return torch.from_numpy(np.stack([sounds[name] for name in names]))
 

@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unmix.datasets.track import VOICE
 from unmix.errors import SpecError
 from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
 from unmix.stft import STFT
@@ -77,6 +79,12 @@ class StackedHourglass:
                 expected="0 or more, and less than half a patch",
             )
 
+    bank: ClassVar[str] = "peaks"
+
+    def around(self, network: nn.Module, stft: STFT, sources: Sequence[str]) -> HourglassSeparator:
+        """Return the separator around a network."""
+        return HourglassSeparator(network, self, stft, sources)
+
     def build(self, outputs: int = 2) -> HourglassNetwork:
         """Return a network with fresh weights for `outputs` sources."""
         return HourglassNetwork(self, outputs)
@@ -100,6 +108,14 @@ class HourglassNetwork(nn.Module):
         )
         # Nothing changes but speed: with bfloat16 a CPU is two to three times as fast.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def objective(self, mixture: Tensor, *references: Tensor) -> Tensor:
+        """Return `stacked_loss` of the answer to magnitudes `(batch, frames, bins + 1)`.
+
+        The last bin, at the Nyquist frequency, is not looked at. There is a reference each source.
+        """
+        heard, *wanted = (each[..., :-1] for each in (mixture, *references))
+        return stacked_loss(self(heard), heard, torch.stack(wanted, dim=1))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Map magnitudes to masks of either sign, those of the last hourglass last.
@@ -189,7 +205,7 @@ class HourglassSeparator(BlockSeparator):
         network: nn.Module,
         settings: StackedHourglass,
         stft: STFT,
-        sources: Sequence[str] = ("voice", "accompaniment"),
+        sources: Sequence[str] = VOICE,
         at_once: int = 1,
     ) -> None:
         """Take a network and what is around it.

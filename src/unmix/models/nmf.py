@@ -8,7 +8,7 @@ mixture are found, and a soft mask is made of the two parts' spectra.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unmix import masks
 from unmix.audio import at_level
-from unmix.datasets.track import Track
+from unmix.datasets.track import VOICE, Scene
 from unmix.errors import DatasetError, SpecError
 from unmix.models.separator import masked_estimates
 from unmix.stft import STFT
@@ -47,14 +47,16 @@ class ConvolutiveNmf:
         if min(self.rank, self.lags, self.iterations, self.steps, self.frames) < 1:
             raise SpecError(f"{self}", expected="positive numbers")
 
-    def fit(self, tracks: Iterable[Track], stft: STFT, seed: int) -> NmfSeparator:
-        """Learn the bases of voice and accompaniment, each source at the same level."""
-        spectra: dict[str, list[Tensor]] = {"voice": [], "accompaniment": []}
-        for track in tracks:
+    def fit(
+        self, scenes: Iterable[Scene], stft: STFT, seed: int, sources: Sequence[str] = VOICE
+    ) -> NmfSeparator:
+        """Learn the bases of target and accompaniment, each source at the same level."""
+        spectra: dict[str, list[Tensor]] = {name: [] for name in sources}
+        for scene in scenes:
             for name, parts in spectra.items():
-                sound = torch.from_numpy(at_level(track.sources[name]))
+                sound = torch.from_numpy(at_level(scene.references[name]))
                 parts.append(stft.forward(sound)[0].abs())
-        if not spectra["voice"]:
+        if not spectra[sources[0]]:
             raise DatasetError("a part without clips", expected="at least one clip to learn from")
         generator = torch.Generator().manual_seed(seed)
         bases = {}
@@ -66,9 +68,11 @@ class ConvolutiveNmf:
             bases[name] = factorise(material, start, activations, self.iterations)[0]
         return NmfSeparator(bases, stft, self.steps)
 
-    def restore(self, tensors: Mapping[str, Tensor], stft: STFT) -> NmfSeparator:
+    def restore(
+        self, tensors: Mapping[str, Tensor], stft: STFT, sources: Sequence[str] = VOICE
+    ) -> NmfSeparator:
         """Rebuild the separator from the bases that `NmfSeparator.tensors` gave out."""
-        return NmfSeparator(dict(tensors), stft, self.steps)
+        return NmfSeparator({name: tensors[name] for name in sources}, stft, self.steps)
 
 
 def shifted(activations: Tensor, lag: int) -> Tensor:
@@ -133,7 +137,10 @@ def factorise(
 
 
 class NmfSeparator:
-    """Finds the activations of learnt bases in a mixture and masks it with the two parts."""
+    """Finds the activations of learnt bases in a mixture and masks it with the two parts.
+
+    The target's bases come first.
+    """
 
     def __init__(self, bases: dict[str, Tensor], stft: STFT, steps: int) -> None:
         self.bases, self.stft, self.steps = bases, stft, steps
@@ -146,13 +153,14 @@ class NmfSeparator:
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return `voice` and `accompaniment`, each `(1, samples)`, of a mixture `(1, samples)`."""
+        """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`."""
         spectrum = self.stft.forward(torch.from_numpy(mixture))
-        both = torch.cat([self.bases["voice"], self.bases["accompaniment"]], dim=2)
-        rank = self.bases["voice"].shape[2]
+        target, rest = self.bases.values()
+        both, rank = torch.cat([target, rest], dim=2), target.shape[2]
         magnitudes = spectrum[0].abs()
         start = torch.full((both.shape[2], magnitudes.shape[1]), float(magnitudes.mean()) + SMALL)
         _, activations = factorise(magnitudes, both, start, self.steps, learn=False)
-        voice = approximation(both[:, :, :rank], activations[:rank])
-        other = approximation(both[:, :, rank:], activations[rank:])
-        return masked_estimates(masks.soft(voice, other)[None], spectrum, mixture, self.stft)
+        first = approximation(both[:, :, :rank], activations[:rank])
+        second = approximation(both[:, :, rank:], activations[rank:])
+        mask = masks.soft(first, second)[None]
+        return masked_estimates(mask, spectrum, mixture, self.stft, tuple(self.bases))

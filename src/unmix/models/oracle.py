@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unmix import masks
-from unmix.datasets.track import Track
+from unmix.datasets.track import VOICE, Scene
 from unmix.errors import SpecError, one_of
 from unmix.models.separator import masked_estimates
 from unmix.stft import STFT
@@ -23,13 +23,18 @@ ORACLES = ("ibm", "irm", "psm")
 class Mixture:
     """Settings of the separator that returns the mixture for each source: the lower anchor."""
 
-    def fit(self, tracks: Iterable[Track], stft: STFT, seed: int) -> UnchangedMixture:
+    def fit(
+        self, scenes: Iterable[Scene], stft: STFT, seed: int, sources: Sequence[str] = VOICE
+    ) -> UnchangedMixture:
         """Return the separator; there is nothing to learn."""
-        return UnchangedMixture()
+        return UnchangedMixture(sources)
 
 
 class UnchangedMixture:
     """Gives back what it gets."""
+
+    def __init__(self, sources: Sequence[str] = VOICE) -> None:
+        self.sources = tuple(sources)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return nothing: nothing was learnt."""
@@ -38,8 +43,8 @@ class UnchangedMixture:
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return the mixture `(1, samples)` twice."""
-        return {"voice": mixture, "accompaniment": mixture}
+        """Return the mixture `(1, samples)` for each source."""
+        return dict.fromkeys(self.sources, mixture)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ class Oracle:
         if self.mask not in ORACLES:
             raise SpecError(one_of("oracle", self.mask, ORACLES), expected=", ".join(ORACLES))
 
-    def fit(self, tracks: Iterable[Track], stft: STFT, seed: int) -> OracleSeparator:
+    def fit(
+        self, scenes: Iterable[Scene], stft: STFT, seed: int, sources: Sequence[str] = VOICE
+    ) -> OracleSeparator:
         """Return the separator; there is nothing to learn."""
         return OracleSeparator(self.mask, stft)
 
@@ -71,7 +78,7 @@ class OracleSeparator:
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return `voice` and `accompaniment`, each `(1, samples)`.
+        """Return the estimate of each reference, `(1, samples)`; the target comes first.
 
         Raises:
             SpecError: there are no references, as for a file from outside a dataset.
@@ -82,13 +89,12 @@ class OracleSeparator:
                 expected="the true sources",
                 do="choose a trained system",
             )
-        spectrum, voice, other = (
-            self.stft.forward(torch.from_numpy(sound))
-            for sound in (mixture, references["voice"], references["accompaniment"])
+        spectrum, target, other = (
+            self.stft.forward(torch.from_numpy(sound)) for sound in (mixture, *references.values())
         )
         mask = {
-            "ibm": lambda: masks.ideal_binary(voice.abs(), other.abs()),
-            "irm": lambda: masks.ideal_ratio(voice.abs(), other.abs()),
-            "psm": lambda: masks.phase_sensitive(voice, spectrum),
+            "ibm": lambda: masks.ideal_binary(target.abs(), other.abs()),
+            "irm": lambda: masks.ideal_ratio(target.abs(), other.abs()),
+            "psm": lambda: masks.phase_sensitive(target, spectrum),
         }[self.mask]()
-        return masked_estimates(mask, spectrum, mixture, self.stft)
+        return masked_estimates(mask, spectrum, mixture, self.stft, tuple(references))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from unmix import masks
 from unmix.audio import LEVEL, rms
+from unmix.datasets.track import VOICE
 from unmix.errors import AudioError, SpecError, one_of
 from unmix.stft import STFT
 
 KINDS: Mapping[str, str] = {
     "recurrent": "unmix.models.recurrent:RecurrentNetwork",
+    "waveunet": "unmix.models.waveunet:WaveUNet",
+    "hourglass": "unmix.models.hourglass:StackedHourglass",
     "nmf": "unmix.models.nmf:ConvolutiveNmf",
     "oracle": "unmix.models.oracle:Oracle",
     "mixture": "unmix.models.oracle:Mixture",
@@ -24,7 +27,8 @@ KINDS: Mapping[str, str] = {
 """Kind of separator, and where its settings live (imported when a spec names it, so that a change
 in one family leaves the stored runs of the others valid)."""
 
-MASKS = ("soft", "binary")
+MASKS = {"soft": masks.soft, "binary": masks.binary, "printed": masks.printed}
+"""What makes a mask of a network's two outputs at test."""
 
 
 class Separator(Protocol):
@@ -33,7 +37,7 @@ class Separator(Protocol):
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return the estimates `voice` and `accompaniment` of a mixture.
+        """Return the estimates of a mixture, the target's first, then `accompaniment`.
 
         Args:
             mixture: `(1, samples)` at the transform's rate.
@@ -59,19 +63,20 @@ def settings_class(kind: str) -> type:
 
 
 def masked_estimates(
-    mask: Tensor, spectrum: Tensor, mixture: np.ndarray, stft: STFT
+    mask: Tensor, spectrum: Tensor, mixture: np.ndarray, stft: STFT, sources: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Return the sound of mask times mixture, and of the rest (parwal Eq. 5, mixture's phase).
 
     Args:
-        mask: of the voice, `(1, bins, frames)`.
+        mask: of the target, `(1, bins, frames)`.
         spectrum: complex, of the mixture, `(1, bins, frames)`.
         mixture: `(1, samples)`.
         stft: the transform that made `spectrum`.
+        sources: names of the target and of the rest.
     """
-    voice = stft.inverse(mask.to(spectrum.device) * spectrum, mixture.shape[1]).cpu().numpy()
+    target = stft.inverse(mask.to(spectrum.device) * spectrum, mixture.shape[1]).cpu().numpy()
     # The transform is linear and invertible: what the other mask would give is the remainder.
-    return {"voice": voice, "accompaniment": mixture - voice}
+    return dict(zip(sources, (target, mixture - target), strict=True))
 
 
 class NetworkSeparator:
@@ -84,6 +89,7 @@ class NetworkSeparator:
         target: str = "both",
         mask: str = "soft",
         snr_db: float = 0.0,
+        sources: Sequence[str] = VOICE,
     ) -> None:
         """Take a network and the settings around it.
 
@@ -91,12 +97,14 @@ class NetworkSeparator:
             network: maps magnitudes `(batch, frames, bins)` to outputs.
             stft: the transform it was trained with.
             target: the loss's target; with one source alone the network has one output.
-            mask: `soft` (Eq. 4) or `binary`.
+            mask: one of `MASKS`.
             snr_db: what it was trained at; decides the level it expects.
+            sources: names of the target and of the rest.
         """
         if mask not in MASKS:
             raise SpecError(one_of("mask", mask, MASKS), expected=", ".join(MASKS))
         self.network, self.stft, self.target, self.mask = network.eval(), stft, target, mask
+        self.sources = tuple(sources)
         self.level = LEVEL * (1.0 + 10.0 ** (snr_db / 10.0)) ** 0.5
 
     def tensors(self) -> dict[str, Tensor]:
@@ -107,7 +115,7 @@ class NetworkSeparator:
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return `voice` and `accompaniment`, each `(1, samples)`, of a mixture `(1, samples)`.
+        """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`.
 
         The mixture is brought to the level of the training mixtures first, and back afterwards.
 
@@ -121,7 +129,9 @@ class NetworkSeparator:
         scaled = torch.from_numpy(mixture * np.float32(self.level / found)).to(device)
         spectrum = self.stft.forward(scaled)
         mask = self._mask(spectrum.abs())
-        return masked_estimates(mask, spectrum * (found / self.level), mixture, self.stft)
+        return masked_estimates(
+            mask, spectrum * (found / self.level), mixture, self.stft, self.sources
+        )
 
     def _mask(self, magnitudes: Tensor) -> Tensor:
         output = self.network(magnitudes.transpose(1, 2)).transpose(1, 2)
@@ -131,7 +141,7 @@ class NetworkSeparator:
             own = masks.clipped_ratio(output, magnitudes) * magnitudes
             rest = magnitudes - own
             first, second = (own, rest) if self.target == "voice" else (rest, own)
-        return masks.binary(first, second) if self.mask == "binary" else masks.soft(first, second)
+        return MASKS[self.mask](first, second)
 
 
 def describe(separator: Any) -> str:

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unmix.audio import LEVEL, rms
+from unmix.datasets.track import VOICE
 from unmix.errors import SpecError, one_of
 from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
+from unmix.stft import STFT
 
 OUTPUTS = ("direct", "difference")
 SLOPE = 0.2
@@ -87,6 +90,14 @@ class WaveUNet:
         # On the way up, interpolation reaches one sample further than the filters of its level.
         return by_filters + (self.up // 2 + 1) * (2**self.levels - 1)
 
+    bank: ClassVar[str] = "waves"
+    level: ClassVar[float] = 0.03
+    """RMS of each source in training: at `audio.LEVEL` peaks of drums pass 1, where tanh ends."""
+
+    def around(self, network: nn.Module, stft: STFT, sources: Sequence[str]) -> WaveUNetSeparator:
+        """Return the separator around a network that was trained at `level`."""
+        return WaveUNetSeparator(network, self, sources, self.level * 2.0**0.5)
+
     def build(self, outputs: int = 2) -> WaveUNetwork:
         """Return a network with fresh weights for `outputs` sources."""
         return WaveUNetwork(self, outputs)
@@ -112,6 +123,10 @@ class WaveUNetwork(nn.Module):
             self.up.append(_convolution(below + here, here, settings.up))
         own = outputs - (settings.output == "difference")
         self.head = _convolution(sizes[0] + 1, own, 1)
+
+    def objective(self, mixture: Tensor, *references: Tensor) -> Tensor:
+        """Return `waveform_loss` of the answer to `(batch, samples)`; a reference each source."""
+        return waveform_loss(self(mixture), torch.stack(references, dim=1))
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Map `(batch, samples)` to `(batch, outputs, samples)`.
@@ -168,7 +183,7 @@ class WaveUNetSeparator(BlockSeparator):
         self,
         network: nn.Module,
         settings: WaveUNet,
-        sources: Sequence[str] = ("voice", "accompaniment"),
+        sources: Sequence[str] = VOICE,
         level: float = LEVEL * 2.0**0.5,
         at_once: int = 1,
     ) -> None:

@@ -15,12 +15,21 @@ from typing import Any
 
 import pandas as pd
 
-from unmix.datasets.catalogue import available, existing_root, open_dataset
+from unmix.datasets.catalogue import available, existing_root, open_dataset, whole
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.track import Dataset
 from unmix.errors import UnmixError
 from unmix.metrics.means import CEILING, global_scores
-from unmix.papers.experiment import PROFILES, Experiment, Row, Setting, experiment, paper, profile
+from unmix.papers.experiment import (
+    PROFILES,
+    Experiment,
+    Row,
+    Setting,
+    experiment,
+    has_subset,
+    paper,
+    profile,
+)
 from unmix.papers.published import by_row, published
 from unmix.runs.places import results_folder
 from unmix.runs.store import Run, Store
@@ -53,8 +62,10 @@ def setting(
     """
     chosen = profile(profile_name)
     existing_root(data_root)
-    here = chosen.name == "quick" and available(paper(paper_name).DATASET, data_root)
-    return Setting(chosen, here or chosen.name == "full", backend)
+    name = paper(paper_name).DATASET
+    real = chosen.name == "full" or (chosen.name == "quick" and available(name, data_root))
+    part = real and has_subset(paper_name) and not whole(name, data_root)
+    return Setting(chosen, real, backend, part)
 
 
 def ready(paper_name: str, profile_name: str, data_root: str | os.PathLike | None) -> Setting:
@@ -108,7 +119,7 @@ class Evidence:
 
     def globals(self) -> pd.DataFrame:
         """Return a row a run: the global scores, `clips` and `unscored`."""
-        return pd.DataFrame([global_scores(run.scores()) for run in self.runs])
+        return pd.DataFrame([global_scores(run.scores(self.row.part)) for run in self.runs])
 
 
 def fidelities(rows: Iterable[Evidence]) -> list[str]:
@@ -193,10 +204,12 @@ def wanted(
     from unmix.runs.execute import key
 
     chosen = [setting(paper_name, profile_name, data_root, backend)]
-    chosen += [Setting(PROFILES["full"], True, backend)] if best else []
+    if best:
+        parts = (False, True) if has_subset(paper_name) else (False,)
+        chosen += [Setting(PROFILES["full"], True, backend, part) for part in parts]
     root = str(root_of(data_root) or "")
     found: dict[tuple[str, ...], list[Wanted]] = {}
-    for whole, each in enumerate(chosen):
+    for full, each in enumerate(chosen):
         candidate = experiment(paper_name, name, each)
         count = seeds_of(candidate, each, seeds)
         for row in candidate.rows:
@@ -207,7 +220,7 @@ def wanted(
             )
             family = spec.family() if best else ""
             of_row = found.setdefault(tuple(row.keys.values()), [])
-            of_row.append(Wanted(row, tuple(stored), family, bool(whole)))
+            of_row.append(Wanted(row, tuple(stored), family, bool(full)))
     return list(found.values())
 
 

@@ -1,7 +1,8 @@
 """What every paper is made of: profiles, experiments, and their rows.
 
 A paper is a module of this package with `DATASET`, `BUDGET` (its own training, in words), `FIGURES`
-(a figure's notebook to the experiment that it draws) and `experiments(setting)`, and a folder of
+(a figure's notebook to the experiment that it draws), maybe `SUBSET` (the split of a part of the
+dataset that stands in where the whole is not there) and `experiments(setting)`, and a folder of
 the same name with what it published, see `published`. Nothing in it computes. A folder without a
 module has published numbers and no experiments.
 """
@@ -59,19 +60,25 @@ class Setting:
         profile: how much is run.
         real: whether real data is there.
         backend: who computes the scores, see `Evaluation`.
+        part: whether it is that part of the dataset which a paper names in `SUBSET`, and not all.
     """
 
     profile: Profile
     real: bool
     backend: str = "unmix"
+    part: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its key columns, and the spec that reproduces it (with seed 0)."""
+    """A row of a table: its key columns, the spec that reproduces it (with seed 0), scored where.
+
+    `part` is that of the split whose clips the row's scores are of.
+    """
 
     keys: Mapping[str, str]
     spec: Spec
+    part: str = "test"
 
     def scored_by(self, backend: str) -> Row:
         """Return the row with another backend of evaluation."""
@@ -128,6 +135,11 @@ def paper(name: str) -> ModuleType:
     if name not in PAPERS:
         raise SpecError(one_of("paper", name, PAPERS), expected=", ".join(PAPERS))
     return import_module(f"unmix.papers.{name}")
+
+
+def has_subset(paper_name: str) -> bool:
+    """Return whether a paper names a part of its dataset that can be had without the whole."""
+    return hasattr(paper(paper_name), "SUBSET")
 
 
 def experiments(paper_name: str, setting: Setting) -> dict[str, Experiment]:

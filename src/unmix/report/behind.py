@@ -14,10 +14,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from unmix.papers.evidence import Evidence
+from unmix.plain import digest
 from unmix.report.figures import label
 from unmix.report.player import FOLDER, slug
 from unmix.report.tables import Shown, words
-from unmix.runs.plain import digest
 from unmix.runs.store import Run
 
 COLUMNS = ("row", "seed", "fidelity", "run", "finished", "device")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from unmix.metrics.means import GLOBAL
+from unmix.metrics.means import COLUMNS, GLOBAL
 from unmix.papers.evidence import Evidence
 from unmix.papers.published import by_row
 from unmix.report.tables import Shown, framed, number, scrolling, words
@@ -76,15 +76,19 @@ class Difference:
 
 def clip_scores(item: Evidence) -> pd.DataFrame:
     """Return a row a clip: `song`, `samples` and the metrics, means over seeds."""
-    scores = pd.concat([run.scores() for run in item.runs])
+    scores = pd.concat([run.scores(item.row.part) for run in item.runs])
     columns = ["samples", *GLOBAL.values()]
     return scores.groupby(["clip", "song"])[columns].mean().reset_index("song")
 
 
 def paired(
-    one: Evidence, other: Evidence, metric: str, songs: Collection[str] | None = None
+    one: Evidence,
+    other: Evidence,
+    metric: str,
+    songs: Collection[str] | None = None,
+    by_length: bool = True,
 ) -> tuple[float, float, float, int]:
-    """Return the length-weighted mean of one minus other over common clips, and its interval.
+    """Return the mean of one minus other over common clips, and its interval.
 
     The interval is the middle 95 % of the same mean over bootstrap samples of songs (clips of one
     song are not independent), so it says how much the choice of songs matters, not of seeds.
@@ -94,6 +98,7 @@ def paired(
         other: the row it is compared with.
         metric: a column of the clips' scores.
         songs: only these songs; None takes all.
+        by_length: whether clips count by their length, or each the same.
 
     Returns:
         mean, lower and upper end, in dB, and the number of songs.
@@ -104,7 +109,7 @@ def paired(
     both = both.dropna()
     if both.empty:
         return float("nan"), float("nan"), float("nan"), 0
-    weight = both["samples"]
+    weight = both["samples"] if by_length else both["samples"] * 0 + 1
     grouped = pd.DataFrame(
         {
             "sum": ((both[metric] - both[f"{metric} other"]) * weight),
@@ -145,7 +150,9 @@ def differences(
             elif one.fidelity != other.fidelity:
                 yield Difference(*line, why="not run on the same material")
             else:
-                here, low, high, count = paired(one, other, GLOBAL[metric], songs)
+                here, low, high, count = paired(
+                    one, other, COLUMNS[metric], songs, by_length=metric in GLOBAL
+                )
                 why = "" if count else "no common clips"
                 yield Difference(*line, here, low, high, count, one.fidelity, why)
 

@@ -53,10 +53,12 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
     style()
     frames = []
     mixed = len({item.fidelity for item in rows}) > 1
+    named = {item.runs[0].settings()["evaluation"]["source"] for item in rows}
+    source = named.pop() if len(named) == 1 else "target"
     for item in rows:
         name = f"{label(item)} ({item.fidelity})" if mixed else label(item)
         for run in item.runs:
-            frames.append(run.scores().assign(row=name))
+            frames.append(run.scores(item.row.part).assign(row=name))
     data = pd.concat(frames).groupby(["row", "clip"], sort=False)[list(metrics)].mean()
     tidy = data.reset_index()
     figure, axes = plt.subplots(
@@ -85,7 +87,7 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
                 "markersize": 5,
             },
         )
-        axis.set_xlabel(f"{METRICS[metric]} of the voice (dB)")
+        axis.set_xlabel(f"{METRICS[metric]} of the {source} (dB)")
         axis.set_ylabel("")
     figure.suptitle(_title(rows), fontsize="medium")
     return figure

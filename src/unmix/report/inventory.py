@@ -228,15 +228,15 @@ def described(run: Run, store: Path, options: Mapping[str, object]) -> list[str]
     found = places(store).get(str(about.get("family", "")), [])
     again = [repeat(place, int(settings.get("seed", 0)), **options) for place in found[:1]]
     scores = run.scores()
-    from unmix.metrics.means import global_scores
+    from unmix.metrics.means import COLUMNS, global_scores
 
     parts = {
         "belongs to": [_named(place) for place in found] or [NONE],
         "repeated by": again or ["nothing: its settings stand in no table"],
         "settings": _pairs(flat(settings)),
         "provenance": _pairs(flat(about)),
-        "scores (means over clips by length, dB)": [
-            f"{name} = {value:.2f}" if name.startswith("G") else f"{name} = {value:.0f}"
+        "scores (means over test clips, those with G by length, dB)": [
+            f"{name} = {value:.2f}" if name in COLUMNS else f"{name} = {value:.0f}"
             for name, value in global_scores(scores).items()
         ],
         "files": [

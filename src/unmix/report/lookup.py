@@ -30,9 +30,9 @@ from unmix.papers.evidence import (
     wanted,
 )
 from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, paper, profile
+from unmix.plain import digest
 from unmix.report.inventory import package_source
 from unmix.runs.places import results_folder
-from unmix.runs.plain import digest
 from unmix.runs.registry import write_lines
 from unmix.runs.store import Store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def separate_file(
     run = _stored(system, profile, store, data_root)
     spec = run.spec()
     mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32)
-    estimates = _estimates(restore(spec, run.weights), mixture)
+    separator = restore(spec, run.weights)
+    estimates = _estimates(separator, mixture, spec.mixing.sources)
     peak = max(float(np.abs(estimate).max()) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
@@ -97,7 +99,9 @@ def separate_file(
     return Separation(tuple(paths), _described(system, run), gain)
 
 
-def _estimates(separator: Separator, mixture: np.ndarray) -> dict[str, np.ndarray]:
+def _estimates(
+    separator: Separator, mixture: np.ndarray, sources: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Return the estimates of a mixture `(channels, samples)`, each channel by itself."""
     estimates: dict[str, list[np.ndarray]] = {}
     for channel in mixture:
@@ -105,7 +109,7 @@ def _estimates(separator: Separator, mixture: np.ndarray) -> dict[str, np.ndarra
         parts = (
             separator.separate(channel[None])
             if channel.any()
-            else {"voice": channel[None], "accompaniment": channel[None]}
+            else dict.fromkeys(sources, channel[None])
         )
         for source, estimate in parts.items():
             estimates.setdefault(source, []).append(estimate)

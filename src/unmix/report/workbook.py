@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from unmix.audio import mix
 from unmix.datasets.catalogue import chosen, open_dataset
 from unmix.datasets.track import Track
 from unmix.errors import SpecError, UnmixError, one_of
@@ -31,10 +30,11 @@ from unmix.report.behind import Drawn, Panels
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
 from unmix.runs.cluster import Event, complete
-from unmix.runs.execute import resolve_device, restore
+from unmix.runs.execute import resolve_device, restore, separated
 from unmix.runs.places import results_folder, store_folder
 from unmix.runs.plan import Plan
 from unmix.runs.plan import make as make_plan
+from unmix.runs.scene import scene
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
 
@@ -198,9 +198,12 @@ class Workbook:
         options: dict[str, object] = {"profile": "full"} if full else {}
         return self.command("run", name, **options, seeds=0 if found == own else found)
 
-    def _behind(self, what: str, name: str, rows: Sequence[Evidence]) -> tables.Shown:
+    def _behind(
+        self, what: str, panel: str, rows: Sequence[Evidence], name: str = ""
+    ) -> tables.Shown:
         """Return what leads from a figure of an experiment to the runs that it shows."""
-        return self.panels.behind(what, f"{self.paper}-{name}", rows, self._repeat(name, rows))
+        again = self._repeat(name or panel, rows)
+        return self.panels.behind(what, f"{self.paper}-{panel}", rows, again)
 
     def contrast(
         self,
@@ -253,10 +256,25 @@ class Workbook:
         )
         return of_paper.of_table(name)
 
-    def boxplot(self, name: str, *, best: bool = True) -> Drawn:
-        """Return box plots over the test clips of an experiment's rows."""
-        rows = self._with_runs(name, best)
-        return Drawn(figures.boxes(rows), self._behind("this box plot", name, rows))
+    def boxplot(
+        self,
+        name: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        metrics: Sequence[str] = ("nsdr", "sir", "sar"),
+        best: bool = True,
+    ) -> Drawn:
+        """Return box plots over the clips of an experiment's rows.
+
+        Args:
+            name: the experiment.
+            where: key columns that the rows must have; None takes all rows.
+            metrics: columns of the clips' scores, one panel each.
+            best: see `offers`.
+        """
+        rows = [item for item in self._with_runs(name, best) if _has(item, where)]
+        drawn = figures.boxes(rows, metrics)
+        return Drawn(drawn, self._behind("this box plot", f"{name}{_suffix(where)}", rows, name))
 
     def histories(self, name: str, *, best: bool = True) -> Drawn:
         """Return the validation losses of an experiment's rows over epochs."""
@@ -279,7 +297,7 @@ class Workbook:
         spec = run.spec()
         dataset = open_dataset(spec.dataset, self.data_root, spec.clips)
         test = chosen(dataset.split(spec.split), spec.clips)["test"]
-        return dataset.load(clip if clip and clip in test else test[0], spec.stft.rate)
+        return dataset.load(clip if clip and clip in test else test[0], spec.rate)
 
     def separated(self, run: Run, clip: str | None = None) -> dict[str, dict]:
         """Return mixture, references and estimates of a test clip by a stored run.
@@ -287,20 +305,22 @@ class Workbook:
         `clip` names the clip; where the run's test part has none of that name, its first is taken.
         """
         spec, track = run.spec(), self._example(run, clip)
-        mixture, voice, other = mix(
-            track.sources["voice"], track.sources["accompaniment"], spec.mixing.snr_db
-        )
-        references = {"voice": voice, "accompaniment": other}
-        estimates = restore(spec, run.weights).separate(mixture, references)
+        mixed = scene(track, spec.mixing)
+        estimates = separated(spec, restore(spec, run.weights), mixed)
         return {
             "clip": {"name": track.clip.name, "words": _which(run, track.clip.name, clip)},
-            "mixture": {"mixture": mixture},
-            "references": references,
+            "mixture": {"mixture": mixed.mixture},
+            "references": dict(mixed.references),
             "estimates": estimates,
         }
 
     def listen(
-        self, name: str, clip: str | None = None, rows: Sequence[Mapping[str, str]] = ()
+        self,
+        name: str,
+        clip: str | None = None,
+        rows: Sequence[Mapping[str, str]] = (),
+        *,
+        where: Mapping[str, str] | None = None,
     ) -> tables.Shown:
         """Return players of one test clip: mixture, each row's estimates, and the true sources.
 
@@ -310,6 +330,7 @@ class Workbook:
             name: the experiment.
             clip: see `separated`.
             rows: key columns of the rows to hear; none named: all.
+            where: key columns that the rows must have; None takes all.
 
         Raises:
             UnmixError: nothing of this experiment is stored with its weights.
@@ -321,9 +342,11 @@ class Workbook:
         for item in self.evidence(name, best=False):
             if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
+            if not _has(item, where):
+                continue
             used.append(Evidence(item.row, item.runs[:1]))
             run = item.runs[0]
-            parts, rate = self.separated(run, clip), run.spec().stft.rate
+            parts, rate = self.separated(run, clip), run.spec().rate
             if not sounds:
                 heard, true = parts["clip"]["words"], parts["references"]
                 sounds["mixture"] = parts["mixture"]
@@ -332,9 +355,9 @@ class Workbook:
             raise self._nothing(name)
         sounds["true sources"] = true
         caption = f"{heard}. Systems of profile {self.profile}."
-        files = f"{self.paper}-{name}{'-chosen' if rows else ''}"
+        files = f"{self.paper}-{name}{'-chosen' if rows else ''}{_suffix(where)}"
         shown = player.panel(files, sounds, rate, caption)
-        return shown + self._behind("these sounds", name, used)
+        return shown + self._behind("these sounds", f"{name}{_suffix(where)}", used, name)
 
     def spectrograms(self, name: str, keys: Mapping[str, str], clip: str | None = None) -> Drawn:
         """Return spectrograms of true and estimated sources of a clip, by one row's separator.
@@ -356,6 +379,15 @@ class Workbook:
         words = parts["clip"]["words"]
         drawn = figures.spectrograms(parts["references"], parts["estimates"], stft, words)
         return Drawn(drawn, self._behind("these spectrograms", name, used))
+
+
+def _has(item: Evidence, where: Mapping[str, str] | None) -> bool:
+    return not where or where.items() <= item.row.keys.items()
+
+
+def _suffix(where: Mapping[str, str] | None) -> str:
+    """Return what tells the files of some rows from those of others."""
+    return "".join(f"-{player.slug(value)}" for value in (where or {}).values())
 
 
 def _which(run: Run, drawn: str, wanted: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from unmix.audio import mix
+from unmix.audio import resample
 from unmix.datasets.catalogue import MODULES, chosen
-from unmix.datasets.track import Dataset, Track
-from unmix.errors import DatasetError, SpecError
-from unmix.metrics.scores import global_scores, score_clip
+from unmix.datasets.track import Dataset, Scene, Track
+from unmix.errors import AudioError, DatasetError, SpecError
+from unmix.metrics.means import of_part
+from unmix.metrics.scores import global_scores, score_clip, unscored
 from unmix.models.separator import KINDS, NetworkSeparator, Separator, describe
+from unmix.plain import digest
 from unmix.runs import machine, source
 from unmix.runs.checksums import ALGORITHM
-from unmix.runs.plain import digest
+from unmix.runs.scene import scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
-from unmix.training.examples import SpectrumBank
+from unmix.training.examples import SpectrumBank, WaveBank
 from unmix.training.minibatch import train
 
 Log = Callable[[dict[str, Any]], None]
@@ -103,7 +106,10 @@ def carry_out(
         # A resumed training spent the epochs before in an earlier call.
         here = meter.wall()
         trained = max(here, sum(row["seconds"] for row in history))
-        scores = evaluate(spec, tracks(spec, dataset, parts["test"]), separator)
+        scores = pd.concat(
+            evaluate(spec, tracks(spec, dataset, parts[part], spec.rate), separator, part)
+            for part in spec.evaluation.parts
+        )
     finally:
         torch.set_num_threads(threads)
     write_table(folder / "scores.csv", scores)
@@ -118,15 +124,15 @@ def carry_out(
     times = {"learning_s": trained, "wall_s": meter.wall() + trained - here}
     about = provenance(spec, dataset, device, counts, times, meter)
     about["resumed"] = resumed
-    means = global_scores(scores)
+    means = global_scores(of_part(scores))
     about["global"] = {
         name: value if math.isfinite(value) else None for name, value in means.items()
     }
     write_json(folder / "provenance.json", about)
 
 
-def tracks(spec: Spec, dataset: Dataset, names: Sequence[str]) -> Iterator[Track]:
-    """Yield the named clips at the transform's rate.
+def tracks(spec: Spec, dataset: Dataset, names: Sequence[str], rate: int) -> Iterator[Track]:
+    """Yield the named clips at `rate` Hz.
 
     Raises:
         DatasetError: there is no clip.
@@ -137,7 +143,7 @@ def tracks(spec: Spec, dataset: Dataset, names: Sequence[str]) -> Iterator[Track
             expected="at least one clip in each part",
         )
     for name in names:
-        yield dataset.load(name, spec.stft.rate)
+        yield dataset.load(name, rate)
 
 
 def learn(
@@ -150,22 +156,31 @@ def learn(
     log: Log,
 ) -> tuple[Separator, list[dict[str, Any]]]:
     """Train a network or fit another separator on the training part; return it and its history."""
-    if spec.training is None:
-        learning = tracks(spec, dataset, parts["train"])
-        return spec.separator.fit(learning, spec.stft, spec.seed), []
-    frames = round(spec.training.chunk * spec.stft.rate / spec.stft.hop)
-    train_bank, valid_bank = (
-        SpectrumBank.of(
-            tracks(spec, dataset, parts[part]), spec.stft, spec.mixing.snr_db, frames, device
-        )
+    mixed = {
+        part: scenes(tracks(spec, dataset, parts[part], spec.stft.rate), spec.mixing)
         for part in ("train", "valid")
-    )
+    }
+    if spec.training is None:
+        learnt = spec.separator.fit(mixed["train"], spec.stft, spec.seed, spec.mixing.sources)
+        return learnt, []
+    seconds, form = spec.training.chunk, getattr(spec.separator, "bank", "spectra")
+    bank: Callable[[Iterator[Scene]], SpectrumBank | WaveBank]
+    if form == "waves":
+        length = round(seconds * spec.stft.rate)
+        bank = partial(WaveBank.of, chunk=length, level=spec.separator.level, device=device)
+    else:
+        length = round(seconds * spec.stft.rate / spec.stft.hop)
+        peaks = form == "peaks"
+        bank = partial(
+            SpectrumBank.of, stft=spec.stft, chunk_frames=length, device=device, by_peak=peaks
+        )
+    train_bank, valid_bank = bank(mixed["train"]), bank(mixed["valid"])
     network = fresh_network(spec).to(device)
     history = train(
         network,
         (train_bank, valid_bank),
         spec.training,
-        frames,
+        length,
         seed=spec.seed,
         folder=folder,
         identity=identity,
@@ -179,14 +194,23 @@ def fresh_network(spec: Spec) -> Any:
     assert spec.training is not None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
+        if hasattr(spec.separator, "bank"):
+            return spec.separator.build(len(spec.mixing.sources))
         return spec.separator.build(spec.stft.bins, spec.training.loss.outputs)
 
 
-def around(spec: Spec, network: Any) -> NetworkSeparator:
+def around(spec: Spec, network: Any) -> Separator:
     """Return the separator around a network of this spec."""
     assert spec.training is not None
+    if hasattr(spec.separator, "around"):
+        return spec.separator.around(network, spec.stft, spec.mixing.sources)  # type: ignore[no-any-return]
     return NetworkSeparator(
-        network, spec.stft, spec.training.loss.target, spec.evaluation.mask, spec.mixing.snr_db
+        network,
+        spec.stft,
+        spec.training.loss.target,
+        spec.evaluation.mask,
+        spec.mixing.snr_db,
+        spec.mixing.sources,
     )
 
 
@@ -197,36 +221,58 @@ def restore(spec: Spec, weights: Path) -> Separator:
         CheckpointError: the weights are damaged or belong to another spec.
     """
     if not weights.exists():
-        return spec.separator.fit([], spec.stft, spec.seed)  # type: ignore[no-any-return]
+        return spec.separator.fit([], spec.stft, spec.seed, spec.mixing.sources)  # type: ignore[no-any-return]
     tensors = checkpoint.weights_of(weights, spec.identity())
     if spec.training is None:
-        return spec.separator.restore(tensors, spec.stft)  # type: ignore[no-any-return]
+        return spec.separator.restore(tensors, spec.stft, spec.mixing.sources)  # type: ignore[no-any-return]
     network = fresh_network(spec)
     network.load_state_dict(tensors)
     return around(spec, network)
 
 
-def evaluate(spec: Spec, test: Iterator[Track], separator: Separator) -> pd.DataFrame:
-    """Separate and score clips: a row each, see `unmix.metrics.scores`."""
+def evaluate(
+    spec: Spec, clips: Iterator[Track], separator: Separator, part: str = "test"
+) -> pd.DataFrame:
+    """Separate and score clips: a row each, see `unmix.metrics.scores`.
+
+    A clip in which target or accompaniment pauses has a row without scores. Where more is scored
+    than the test part, the column `part` says what a row belongs to.
+    """
     rows = []
-    for track in test:
-        mixture, voice, other = mix(
-            track.sources["voice"], track.sources["accompaniment"], spec.mixing.snr_db
-        )
-        references = {"voice": voice, "accompaniment": other}
-        estimates = separator.separate(mixture, references)
+    for track in clips:
+        try:
+            mixed = scene(track, spec.mixing)
+        except AudioError:
+            samples = next(iter(track.sources.values())).shape[1]
+            rows.append(unscored(track.clip, samples, spec.evaluation.source))
+            continue
         rows.append(
             score_clip(
                 track.clip,
-                references,
-                mixture,
-                estimates,
+                mixed.references,
+                mixed.mixture,
+                separated(spec, separator, mixed),
                 spec.evaluation.source,
                 spec.evaluation.taps,
                 spec.evaluation.backend,
             )
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if spec.evaluation.parts == ("test",) else table.assign(part=part)
+
+
+def separated(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, np.ndarray]:
+    """Return the estimates for a mixture at the spec's rate, whatever rate the separator has."""
+    own = spec.stft.rate
+    if own == mixed.rate:
+        return separator.separate(mixed.mixture, mixed.references)
+    heard = resample(mixed.mixture, mixed.rate, own).astype(np.float32)
+    samples = mixed.mixture.shape[1]
+    estimates = {}
+    for name, sound in separator.separate(heard).items():
+        back = resample(sound, own, mixed.rate)[:, :samples].astype(np.float32)
+        estimates[name] = np.pad(back, ((0, 0), (0, samples - back.shape[1])))
+    return estimates
 
 
 def provenance(
@@ -243,7 +289,8 @@ def provenance(
     `started`, `cpu_s` and `energy_j` are of the call that finished the run, see `machine.Meter`.
     """
     fidelity = dataset.fidelity
-    if spec.clips is not None and fidelity == "full":
+    partly = spec.clips is not None or spec.split in getattr(dataset, "subsets", ())
+    if partly and fidelity == "full":
         fidelity = "subset"
     on_gpu = device.startswith("cuda")
     energy = meter.energy()

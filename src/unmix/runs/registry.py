@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from unmix import files
 from unmix.errors import StoreError, UnmixError, command
+from unmix.plain import canonical
 from unmix.runs import checksums
-from unmix.runs.plain import canonical
 from unmix.runs.store import PARTIAL, QUARANTINE, TRIAL, Run, Store, same_file
 
 INDEX = "index.jsonl"

@@ -6,11 +6,14 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from unmix.datasets.track import ACCOMPANIMENT, PARTS
 from unmix.errors import SpecError, one_of
 from unmix.models.separator import MASKS, describe, settings_class
-from unmix.runs.plain import digest, from_plain, later, to_plain
+from unmix.plain import digest, from_plain, later, to_plain
 from unmix.stft import STFT
 from unmix.training.minibatch import Training
+
+LEVELS = ("clip", "song")
 
 BACKENDS = ("unmix", "museval")
 """Who may compute scores: `unmix.metrics.bsseval`, or the referee."""
@@ -18,13 +21,35 @@ BACKENDS = ("unmix", "museval")
 
 @dataclass(frozen=True)
 class Mixing:
-    """How clips are mixed: SNR of the voice over the accompaniment in dB, over the whole clip."""
+    """How clips are mixed, see `unmix.runs.scene`.
+
+    Attributes:
+        snr_db: of the target over the accompaniment, in dB.
+        target: name of the source that is wanted; the accompaniment is the sum of the others.
+        level: over what the SNR holds, the `clip` or the `song` that it is cut from.
+        without: sources that are left out of the mixture.
+    """
 
     snr_db: float = 0.0
+    target: str = later("voice")
+    level: str = later("clip")
+    without: tuple[str, ...] = later(())
 
     def __post_init__(self) -> None:
         if not abs(self.snr_db) <= 100.0:
             raise SpecError(f"an SNR of {self.snr_db} dB", expected="-100 to 100 dB")
+        if self.level not in LEVELS:
+            raise SpecError(one_of("level", self.level, LEVELS), expected=", ".join(LEVELS))
+        if self.target in (ACCOMPANIMENT, *self.without):
+            raise SpecError(
+                f"target '{self.target}', left out: {', '.join(self.without) or 'nothing'}",
+                expected="a source of the dataset that is not left out",
+            )
+
+    @property
+    def sources(self) -> tuple[str, str]:
+        """Names of what separators find, the target first."""
+        return self.target, ACCOMPANIMENT
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,9 @@ class Evaluation:
         source: the source whose scores are kept.
         mask: which mask a network's outputs make at test, `soft` (Eq. 4) or `binary`.
         backend: who computes the scores, `unmix` or `museval`.
+        rate: at which rate in Hz sounds are mixed and scored; None takes the transform's. A
+            separator that works at another rate hears the mixture resampled.
+        parts: which parts of the split are scored.
     """
 
     version: str = "3-sources"
@@ -44,11 +72,12 @@ class Evaluation:
     source: str = "voice"
     mask: str = "soft"
     backend: str = later("unmix")
+    rate: int | None = later(None)
+    parts: tuple[str, ...] = later(("test",))
 
     def __post_init__(self) -> None:
         for what, value, known in (
             ("BSS Eval version", self.version, ("3-sources",)),
-            ("source", self.source, ("voice", "accompaniment")),
             ("mask", self.mask, MASKS),
             ("backend", self.backend, BACKENDS),
         ):
@@ -56,6 +85,10 @@ class Evaluation:
                 raise SpecError(one_of(what, value, known), expected=", ".join(known))
         if self.taps < 1:
             raise SpecError(f"{self.taps} taps", expected="at least 1")
+        if self.rate is not None and self.rate < 1:
+            raise SpecError(f"scores at {self.rate} Hz", expected="a positive rate")
+        if not self.parts or not set(self.parts) <= set(PARTS):
+            raise SpecError(f"scored parts {self.parts}", expected=f"some of {', '.join(PARTS)}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +120,9 @@ class Spec:
             len(clips) != 3 or not all(isinstance(count, int) and count > 0 for count in clips)
         ):
             raise SpecError(f"clips {clips}", expected="three positive numbers, or none")
+        source, names = self.evaluation.source, self.mixing.sources
+        if source not in names:
+            raise SpecError(one_of("source", source, names), expected=", ".join(names))
         if self.seed < 0:
             raise SpecError(f"seed {self.seed}", expected="0 or more")
         if self.training and self.training.chunk * self.stft.rate < self.stft.hop:
@@ -106,6 +142,11 @@ class Spec:
         data: dict[str, Any] = to_plain(self)
         data["separator"] = {"kind": describe(self.separator), **data["separator"]}
         return data
+
+    @property
+    def rate(self) -> int:
+        """Rate in Hz at which clips are mixed and scored."""
+        return self.evaluation.rate or self.stft.rate
 
     def with_seed(self, seed: int) -> Spec:
         """Return the same spec with another seed."""

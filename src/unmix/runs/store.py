@@ -105,15 +105,17 @@ class Run:
         """
         return self._json("provenance.json")
 
-    def scores(self) -> pd.DataFrame:
-        """Return a row a clip: `clip`, `song`, `artist`, `samples`, `source` and the metrics.
+    def scores(self, part: str = "test") -> pd.DataFrame:
+        """Return the clips of a part: `clip`, `song`, `artist`, `samples`, `source`, and metrics.
 
         Raises:
             StoreError: the file is damaged, or the provenance that says how long it is.
         """
         table = self._table("scores.csv")
         try:
-            expected = self.provenance()["clips"]["test"]
+            counts = self.provenance()["clips"]
+            parts = set(table["part"]) if "part" in table else {"test"}
+            expected = sum(counts[each] for each in parts)
         except (LookupError, TypeError) as error:
             raise StoreError(
                 f"{self.folder / 'provenance.json'}: does not say how many clips were scored",
@@ -122,10 +124,12 @@ class Run:
         if len(table) != expected or "clip" not in table or table["clip"].isna().any():
             raise StoreError(
                 f"{self.folder / 'scores.csv'}: holds {len(table)} rows",
-                expected=f"{expected}, one for each test clip",
+                expected=f"{expected}, one for each {' and '.join(sorted(parts))} clip",
                 do=f"{checksums.REPAIR}; if there are no checksums, delete the folder",
             )
-        return table
+        from unmix.metrics.means import of_part
+
+        return of_part(table, part)
 
     def history(self) -> pd.DataFrame:
         """Return a row an epoch; empty where nothing was trained by epochs."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unmix.errors import command
-from unmix.metrics.means import GLOBAL
+from unmix.metrics.means import COLUMNS, weighed
 from unmix.papers.evidence import RANK, Evidence
 from unmix.papers.experiment import PAPERS
 from unmix.verdicts import decide, reasons, statistics
@@ -129,7 +129,7 @@ class _Sources:
         self.paper, self.look = paper, look
         self.songs: TestSongs = songs_of(paper)
         self._rows: dict[str, dict[tuple[tuple[str, str], ...], Sequence[Evidence]]] = {}
-        self._panels: dict[tuple[str, str], Panel] = {}
+        self._panels: dict[tuple[str, str, str], Panel] = {}
         self._noise: dict[tuple[str, str], Noise] = {}
         for name in names:
             self.rows(name)
@@ -149,7 +149,7 @@ class _Sources:
             return f"there is no experiment {self.paper}/{place.table}"
         if tuple(sorted(place.keys)) not in rows:
             return f"the experiment {self.paper}/{place.table} has no row {place.label}"
-        return "" if place.metric in GLOBAL else f"no scores in {place.metric} are kept"
+        return "" if place.metric in COLUMNS else f"no scores in {place.metric} are kept"
 
     def offers(self, place: Place) -> Mapping[str, Evidence]:
         """Return the best evidence of a row for each fidelity; empty if there is no such row."""
@@ -161,12 +161,12 @@ class _Sources:
 
     def panel(self, item: Evidence, metric: str) -> Panel:
         """Return the scores of a row by seed and song."""
-        name = item.runs[0].key, metric
+        name = item.runs[0].key, item.row.part, metric
         if name not in self._panels:
             fixed = item.runs[0].settings()["separator"]["kind"] in FIXED
             runs = item.runs[:1] if fixed else item.runs
-            scores = [run.scores() for run in runs]
-            self._panels[name] = panel(scores, GLOBAL[metric], random=not fixed)
+            scores = [weighed(run.scores(item.row.part), metric) for run in runs]
+            self._panels[name] = panel(scores, COLUMNS[metric], random=not fixed)
         return self._panels[name]
 
     def noise(self, fidelity: str, metric: str) -> Noise:

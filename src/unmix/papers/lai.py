@@ -1,0 +1,143 @@
+"""Electric guitar and drums from MedleyDB with stacked GRU networks (Lai and Wang).
+
+Which specs make up Tables 2 and 3 and Figure 4, and the questions that the paper leaves open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from unmix.models.hourglass import StackedHourglass
+from unmix.models.oracle import Mixture, Oracle
+from unmix.models.recurrent import RecurrentNetwork
+from unmix.models.waveunet import WaveUNet
+from unmix.papers.experiment import Experiment, Row, Setting
+from unmix.runs.spec import Evaluation, Mixing, Spec
+from unmix.stft import STFT
+from unmix.training.minibatch import Training
+
+DATASET = "medleydb"
+SUBSET = "musicdelta"
+"""Its 13 songs can be had, and heard in half an hour, where the paper's 49 cannot."""
+
+PLAIN = ("SDR", "SIR", "SAR", "NSDR")
+METRICS = (*PLAIN, "GSDR", "GSIR", "GSAR", "GNSDR")
+
+BUDGET = "number of epochs and batch size not given"
+"""How long the paper trains."""
+
+FIGURES = {"figure4": "table3"}
+"""Figures that a notebook draws, and the experiment whose runs they show."""
+
+TARGETS = ("guitar", "drums")
+
+RATE = {"tiny": 8000, "quick": 16000, "full": 44100}
+"""At which clips are mixed and scored; the paper: 44.1 kHz."""
+
+EPOCHS = {"tiny": 2, "quick": 10, "full": 60}
+"""Passes over the training part, the same for every system of a table."""
+
+ANCHORS = {
+    "Mixture": Mixture(),
+    "Oracle ratio mask (IRM)": Oracle("irm"),
+    "Oracle binary mask (IBM)": Oracle("ibm"),
+}
+
+
+def experiments(setting: Setting) -> list[Experiment]:
+    """Return the paper's experiments, and our own, for a profile and its data."""
+    return [_table2(setting), _table3(setting)]
+
+
+def base(setting: Setting, target: str) -> Spec:
+    """Return the paper's configuration for a target: three layers of GRU cells, and its mask."""
+    name = setting.profile.name
+    rate, epochs = RATE[name], EPOCHS[name]
+    window = 1024 if rate > 20000 else 512
+    split = "standin" if not setting.real else SUBSET if setting.part else "paper"
+    return Spec(
+        dataset=DATASET if setting.real else "synthetic-band",
+        split=split,
+        clips=setting.profile.clips,
+        separator=stacked(setting, 3, 1000),
+        training=Training(epochs=epochs, patience=epochs, batch=8, chunk=2.0, schedule="cosine"),
+        mixing=Mixing(target=target),
+        stft=STFT(rate=rate, window=window, hop=window // 2),
+        evaluation=Evaluation(source=target, parts=("train", "test")),
+    )
+
+
+def stacked(setting: Setting, layers: int, cells: int, cell: str = "gru") -> RecurrentNetwork:
+    """Return the paper's network; an eighth as wide in the profiles for a laptop."""
+    width = cells if setting.profile.name == "full" else cells // 8
+    return RecurrentNetwork(cell, layers, width, context=1, output="relu")
+
+
+def systems(setting: Setting, target: str) -> dict[str, Spec]:
+    """Return the four systems of Table 3 under one recipe, and the anchors."""
+    own = base(setting, target)
+    return {
+        "Wave-U-Net": _waveunet(setting, own),
+        "SH-4stack": _hourglass(setting, own),
+        "Simple RNN": replace(own, separator=replace(stacked(setting, 1, 1000), cell="relu")),
+        "Proposed": own,
+        **{name: replace(own, separator=anchor, training=None) for name, anchor in ANCHORS.items()},
+    }
+
+
+def _trained(spec: Spec, **changes: Any) -> Training:
+    assert spec.training is not None
+    return replace(spec.training, **changes)
+
+
+def _waveunet(setting: Setting, own: Spec) -> Spec:
+    full = setting.profile.name == "full"
+    network = WaveUNet() if full else WaveUNet(levels=8, filters=8, samples=8192)
+    rate = 22050 if full else RATE[setting.profile.name]
+    return replace(
+        own,
+        separator=network,
+        stft=replace(own.stft, rate=rate),
+        training=_trained(own, chunk=network.samples / rate, batch=16),
+        evaluation=replace(own.evaluation, rate=own.stft.rate),
+    )
+
+
+def _hourglass(setting: Setting, own: Spec) -> Spec:
+    full = setting.profile.name == "full"
+    small = StackedHourglass(stacks=2, depth=3, features=16, stem=(8, 16))
+    network = StackedHourglass() if full else small
+    transform = STFT(rate=8000, window=1024, hop=256)
+    seconds = network.frames * transform.hop / transform.rate
+    return replace(
+        own,
+        separator=network,
+        stft=transform,
+        training=_trained(own, chunk=seconds, batch=4, precision="bfloat16"),
+        evaluation=replace(own.evaluation, rate=own.stft.rate),
+    )
+
+
+def _table2(setting: Setting) -> Experiment:
+    own = base(setting, "guitar")
+    sizes = ((3, 500), (3, 1000), (4, 500))
+    rows = tuple(
+        Row(
+            {"network": f"{layers} layers ({cells} cells)"},
+            replace(own, separator=stacked(setting, layers, cells)),
+        )
+        for layers, cells in sizes
+    )
+    anchors = tuple(Row({"network": name}, systems(setting, "guitar")[name]) for name in ANCHORS)
+    return Experiment("table2", "Table 2: size of the network", PLAIN, rows + anchors, seeds=3)
+
+
+def _table3(setting: Setting) -> Experiment:
+    rows = tuple(
+        Row({"instrument": target, "part": part, "method": name}, spec, part)
+        for target in TARGETS
+        for part in ("train", "test")
+        for name, spec in systems(setting, target).items()
+    )
+    return Experiment("table3", "Table 3: four systems, two instruments", METRICS, rows, seeds=3)
