@@ -254,7 +254,7 @@ def test_a_dataset_that_is_missing_is_told_before_anything_runs(home, monkeypatc
     with pytest.raises(DatasetError, match="no folder with datasets is set") as caught:
         build(home, profile="full")
     assert str(caught.value).count("What to do: ") == 1
-    with pytest.raises(DatasetError, match="MIR-1K was not found"):
+    with pytest.raises(DatasetError, match="MedleyDB was not found"):
         build(home, profile="full", data_root=str(home))
     assert capsys.readouterr().out == ""
 

@@ -177,7 +177,7 @@ SPELT = [
     ("table parwal/table2 --profile tiny --data-root nowhere", "nowhere: no such folder for"),
     ("separate --system list --profile tiny --data-root nowhere", "nowhere: no such folder for"),
     ("book --profile tiny --data-root nowhere", "nowhere: no such folder for datasets"),
-    ("book --profile full", "mir1k: no folder with datasets is set.*--data-root data"),
+    ("book --profile full", "medleydb: no folder with datasets is set.*--data-root to the folder"),
     ("table parwal", "names no table. Expected: parwal/TABLE"),
     ("table parwal/table9", "unknown experiment of parwal: 'table9'"),
     ("table parwel/table2", "unknown paper 'parwel'"),

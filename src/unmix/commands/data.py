@@ -24,14 +24,14 @@ def data_list(data_root: DataRoot = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from unmix.datasets.catalogue import MODULES, available, existing_root
+    from unmix.datasets.catalogue import MODULES, OPTIONS, STAND_INS, available, existing_root
 
     root = existing_root(data_root)
     table = Table(title=f"Datasets (data root: {root or 'not set'})")
     for column in ("dataset", "here", "how to get it"):
         table.add_column(column)
-    for name in MODULES:
-        if name.startswith("synthetic"):
+    for name in (each for each in MODULES if each not in OPTIONS):
+        if name in STAND_INS:
             table.add_row(name, "embedded", f"unmix data make {name}")
         else:
             here = "yes" if available(name, data_root) else "no"
@@ -81,9 +81,9 @@ def data_make(
 ) -> None:
     """Render an embedded stand-in into its cache, and write it out if asked to."""
     from unmix import audio
-    from unmix.datasets.catalogue import MODULES, open_dataset
+    from unmix.datasets.catalogue import STAND_INS, open_dataset
 
-    known = [each for each in MODULES if each.startswith("synthetic")]
+    known = list(STAND_INS)
     if name not in known:
         raise DatasetError(one_of("stand-in", name, known), expected=", ".join(known))
     dataset = open_dataset(name)
@@ -100,9 +100,9 @@ def data_make(
 def _real(name: str):
     from importlib import import_module
 
-    from unmix.datasets.catalogue import MODULES
+    from unmix.datasets.catalogue import MODULES, OPTIONS, STAND_INS
 
-    known = [each for each in MODULES if not each.startswith("synthetic")]
+    known = [each for each in MODULES if each not in (*OPTIONS, *STAND_INS)]
     if name not in known:
         raise DatasetError(one_of("dataset", name, known), expected=", ".join(known))
     return import_module(MODULES[name])

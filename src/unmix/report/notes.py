@@ -40,19 +40,21 @@ def _material(kind: str, rows: Sequence[Evidence]) -> str:
     levels = (f"{spec.mixing.snr_db:g} dB".replace("-", "−") for spec in specs)
     return (
         f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
-        f"{_set(spec.split for spec in specs)}, {_range(clips)} test clips, voice mixed at "
-        f"{_set(levels)}."
+        f"{_set(spec.split for spec in specs)}, {_range(clips)} "
+        f"{_set(item.row.part for item in rows)} clips, "
+        f"{_set(spec.mixing.target for spec in specs)} mixed at {_set(levels)}."
     )
 
 
 def _scores(rows: Sequence[Evidence]) -> str:
     evaluation = _runs(rows)[0].spec().evaluation
     version = evaluation.version.replace("-", " (", 1)
+    sources = _set(run.spec().evaluation.source for run in _runs(rows))
     unscored = int(max(item.globals()["unscored"].max() for item in rows))
     missing = f"; up to {unscored} clips a run have no score and are left out" if unscored else ""
     return (
         f"Scores: BSS Eval {version}), {evaluation.taps} taps, whole clip, of the "
-        f"{evaluation.source}; means over clips, weighted by length{missing}."
+        f"{sources}; means over clips, those with a G weighted by length{missing}."
     )
 
 
