@@ -184,6 +184,33 @@ def test_chunks_of_sound_add_up_and_gains_hold_a_source_each():
     assert not rest[1].any()
 
 
+def test_a_table_shows_the_scores_of_the_part_that_its_row_is_of(tmp_path, standin_cache):
+    from unmix.papers.experiment import experiment
+    from unmix.report.lookup import Asked, table
+    from unmix.runs.cluster import complete
+    from unmix.runs.store import Store
+
+    store = Store(tmp_path)
+    rows = experiment("lai", "table3", Setting(PROFILES["tiny"], False)).rows
+    complete([row.spec for row in rows if row.keys["method"].startswith("Oracle")], store)
+    for _ in range(2):  # made, then read from what was kept of it
+        long = table(Asked("lai", "table3", "tiny", best=False), store).long
+        sdr = long[(long["metric"] == "SDR") & (long["method"] == "Oracle ratio mask (IRM)")]
+        found = sdr.set_index(["instrument", "part"])["reproduced"]
+        assert found.notna().all()
+        for target in ("guitar", "drums"):
+            (row,) = (
+                row
+                for row in rows
+                if row.keys
+                == {"instrument": target, "part": "train", "method": "Oracle ratio mask (IRM)"}
+            )
+            (run,) = (run for run in store.runs() if run.spec() == row.spec)
+            for part in ("train", "test"):
+                assert found[target, part] == pytest.approx(run.scores(part)["sdr"].mean())
+            assert found[target, "train"] != found[target, "test"]
+
+
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("real", [False, True])
 def test_every_spec_of_lai_survives_the_way_through_plain_data(name, real):

@@ -70,7 +70,10 @@ def available(name: str, root: str | os.PathLike | None = None) -> bool:
 
 def whole(name: str, root: str | os.PathLike | None = None) -> bool:
     """Return whether all of a dataset lies in the data root, and not a part of it."""
-    return available(name, root) and open_dataset(name, root).fidelity == "full"
+    try:
+        return available(name, root) and open_dataset(name, root).fidelity == "full"
+    except DatasetError:  # told where it is used
+        return False
 
 
 def open_dataset(

@@ -35,7 +35,7 @@ TARGETS = ("guitar", "drums")
 RATE = {"tiny": 8000, "quick": 16000, "full": 44100}
 """At which clips are mixed and scored; the paper: 44.1 kHz."""
 
-EPOCHS = {"tiny": 2, "quick": 10, "full": 60}
+EPOCHS = {"tiny": 2, "quick": 8, "full": 60}
 """Passes over the training part, the same for every system of a table."""
 
 ANCHORS = {
@@ -93,7 +93,7 @@ def _trained(spec: Spec, **changes: Any) -> Training:
 
 def _waveunet(setting: Setting, own: Spec) -> Spec:
     full = setting.profile.name == "full"
-    network = WaveUNet() if full else WaveUNet(levels=8, filters=8, samples=8192)
+    network = WaveUNet() if full else WaveUNet(levels=7, filters=6, samples=8192)
     rate = 22050 if full else RATE[setting.profile.name]
     return replace(
         own,

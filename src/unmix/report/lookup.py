@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from unmix.datasets.catalogue import MODULES, available, existing_root
+from unmix.datasets.catalogue import MODULES, available, existing_root, whole
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.errors import command
 from unmix.papers.evidence import (
@@ -44,8 +44,9 @@ Root = str | os.PathLike | None
 class Named(Row):
     """A row that is only looked up: its spec was never built, and asking for it is a defect."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
+    def __init__(self, keys: Mapping[str, str], part: str = "test") -> None:
         object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "part", part)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Asked:
     def place(self) -> str:
         """Return a hash over what decides which rows there are and which runs are looked for."""
         # A profile may take the paper's dataset where it is, and a stand-in where it is not.
-        here = [name for name in MODULES if available(name, self.data_root)]
+        there = (name for name in MODULES if available(name, self.data_root))
+        here = [[name, whole(name, self.data_root)] for name in there]
         asked = [self.paper, self.name, self.profile, self.seeds, self.backend, self.best]
         return digest([*asked, here])
 
@@ -150,6 +152,7 @@ def _made(asked: Asked) -> dict[str, Any]:
             [
                 {
                     "keys": dict(each.row.keys),
+                    "part": each.row.part,
                     "stored": list(each.stored),
                     "family": each.family,
                     "whole": each.whole,
@@ -174,4 +177,5 @@ def _fingerprints(data: Iterable[list[Any]], data_root: Root) -> list[Any]:
 
 def _wanted(each: Mapping[str, Any]) -> Wanted:
     stored = tuple(each["stored"])
-    return Wanted(Named(each["keys"]), stored, each["family"], each["whole"])
+    row = Named(each["keys"], each["part"])
+    return Wanted(row, stored, each["family"], each["whole"])
