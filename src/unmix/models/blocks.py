@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -52,7 +53,7 @@ def check_heard(loudness: float) -> None:
         )
 
 
-class BlockSeparator:
+class BlockSeparator(ABC):
     """A trained network that answers piece by piece, see `stream`."""
 
     def __init__(self, network: nn.Module, sources: Sequence[str]) -> None:
@@ -77,6 +78,6 @@ class BlockSeparator:
             estimates[:, first : first + piece.shape[1]] = piece
         return {name: estimates[row : row + 1] for row, name in enumerate(self.sources)}
 
+    @abstractmethod
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Yield `(first sample, estimates (sources, samples))`, one piece after the other."""
-        raise NotImplementedError

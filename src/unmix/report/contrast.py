@@ -109,7 +109,7 @@ def paired(
     both = both.dropna()
     if both.empty:
         return float("nan"), float("nan"), float("nan"), 0
-    weight = both["samples"] if by_length else both["samples"] * 0 + 1
+    weight = both["samples"] if by_length else pd.Series(1, index=both.index)
     grouped = pd.DataFrame(
         {
             "sum": ((both[metric] - both[f"{metric} other"]) * weight),

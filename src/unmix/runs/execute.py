@@ -26,7 +26,7 @@ from unmix.runs.scene import scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
-from unmix.training.examples import SpectrumBank, WaveBank
+from unmix.training.examples import Bank, SpectrumBank, WaveBank
 from unmix.training.minibatch import train
 
 Log = Callable[[dict[str, Any]], None]
@@ -164,15 +164,18 @@ def learn(
         learnt = spec.separator.fit(mixed["train"], spec.stft, spec.seed, spec.mixing.sources)
         return learnt, []
     seconds, form = spec.training.chunk, getattr(spec.separator, "bank", "spectra")
-    bank: Callable[[Iterator[Scene]], SpectrumBank | WaveBank]
+    bank: Callable[[Iterator[Scene]], Bank]
     if form == "waves":
         length = round(seconds * spec.stft.rate)
         bank = partial(WaveBank.of, chunk=length, level=spec.separator.level, device=device)
     else:
         length = round(seconds * spec.stft.rate / spec.stft.hop)
-        peaks = form == "peaks"
         bank = partial(
-            SpectrumBank.of, stft=spec.stft, chunk_frames=length, device=device, by_peak=peaks
+            SpectrumBank.of,
+            stft=spec.stft,
+            chunk_frames=length,
+            device=device,
+            by_peak=form == "peaks",
         )
     train_bank, valid_bank = bank(mixed["train"]), bank(mixed["valid"])
     network = fresh_network(spec).to(device)

@@ -6,8 +6,10 @@ stored spectra. Nothing is transformed twice, and augmentation costs no more tha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from unmix.errors import DatasetError
 from unmix.stft import STFT
 
 Example = tuple[Tensor, Tensor, Tensor]
-"""Magnitudes of mixture, voice and accompaniment, each `(batch, frames, bins)`."""
+"""Mixture, target and accompaniment of chunks, each of one shape that begins with the batch."""
 
 KEEP = 1.0 / 11.0
 """Share of chunks that augmentation leaves as they are: the original is one of eleven pairings
@@ -27,13 +29,12 @@ KEEP = 1.0 / 11.0
 
 
 @dataclass(frozen=True)
-class SpectrumBank:
-    """The spectra of all clips of one part, one after the other.
+class Bank(ABC):
+    """The material of all clips of one part, one after the other.
 
     Attributes:
-        voice, other: float32 `(2, frames, bins)`, real and imaginary part, at the level at which
-            they are mixed. Torch is ten times faster at two planes than at complex numbers.
-        starts, lengths: first frame and number of frames of each clip.
+        voice, other: the target's and the accompaniment's; the subclass says in which form.
+        starts, lengths: first and number of frames (or samples) of each clip.
         songs: number of the song that each clip belongs to.
     """
 
@@ -42,6 +43,63 @@ class SpectrumBank:
     starts: np.ndarray
     lengths: np.ndarray
     songs: np.ndarray
+
+    axes: ClassVar[int]
+    """Axes of a chunk that come after the batch's."""
+
+    def chunks(self, size: int) -> np.ndarray:
+        """Return `(clip, offset)` of the chunks that cover every clip, evenly spaced: `(n, 2)`."""
+        return covering(self.lengths, size)
+
+    def batch(
+        self, voices: np.ndarray, others: np.ndarray, size: int, gains: np.ndarray | None = None
+    ) -> Example:
+        """Return the example of chunks; `voices[i]` and `others[i]` are `(clip, offset)`.
+
+        `gains`, `(2, batch)`, are those of voices and others.
+        """
+        pair = [self._chosen(self.voice, voices, size), self._chosen(self.other, others, size)]
+        if gains is not None:
+            pair = [
+                sound * torch.from_numpy(gain).to(sound).view(-1, *[1] * self.axes)
+                for sound, gain in zip(pair, gains, strict=True)
+            ]
+        return self._example(*pair)
+
+    def _chosen(self, sound: Tensor, chunks: np.ndarray, size: int) -> Tensor:
+        first = self.starts[chunks[:, 0]] + chunks[:, 1]
+        return self._cut(sound, first.tolist(), size)
+
+    @abstractmethod
+    def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
+        """Return the chunks of one size that begin at `first`."""
+
+    @abstractmethod
+    def _example(self, voice: Tensor, other: Tensor) -> Example:
+        """Return the example of chunks of both."""
+
+
+def _places(lengths: list[int], songs: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return starts, lengths and songs of a bank's clips.
+
+    Raises:
+        DatasetError: there is no clip.
+    """
+    if not lengths:
+        raise DatasetError("a part without clips", expected="at least one clip to train with")
+    sizes = np.array(lengths)
+    return np.cumsum(sizes) - sizes, sizes, np.unique(songs, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class SpectrumBank(Bank):
+    """Spectra: float32 `(2, frames, bins)`, real and imaginary part, at the level of the mixture.
+
+    Torch is ten times faster at two planes than at complex numbers. An example's arrays are
+    magnitudes `(batch, frames, bins)`.
+    """
+
+    axes: ClassVar[int] = 2
 
     @classmethod
     def of(
@@ -69,57 +127,23 @@ class SpectrumBank:
             others.append(torch.stack([spectrum[1].real, spectrum[1].imag]))
             lengths.append(spectrum.shape[1])
             songs.append(scene.clip.song)
-        if not voices:
-            raise DatasetError("a part without clips", expected="at least one clip to train with")
-        ends = np.cumsum(lengths)
+        places = _places(lengths, songs)
         return cls(
-            torch.cat(voices, dim=1).to(device),
-            torch.cat(others, dim=1).to(device),
-            ends - np.array(lengths),
-            np.array(lengths),
-            np.unique(songs, return_inverse=True)[1],
+            torch.cat(voices, dim=1).to(device), torch.cat(others, dim=1).to(device), *places
         )
 
-    def chunks(self, frames: int) -> np.ndarray:
-        """Return `(clip, offset)` of the chunks that cover every clip, evenly spaced: `(n, 2)`."""
-        return covering(self.lengths, frames)
+    def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
+        return torch.stack([sound[:, start : start + size] for start in first], dim=1)
 
-    def batch(
-        self, voices: np.ndarray, others: np.ndarray, frames: int, gains: np.ndarray | None = None
-    ) -> Example:
-        """Return the magnitudes of chunks; `voices[i]` and `others[i]` are `(clip, offset)`.
-
-        `gains`, `(2, batch)`, are those of voices and others.
-        """
-        voice = self._cut(self.voice, voices, frames)
-        other = self._cut(self.other, others, frames)
-        if gains is not None:
-            voice, other = (
-                planes * torch.from_numpy(gain).to(planes)[:, None, None]
-                for planes, gain in zip((voice, other), gains, strict=True)
-            )
+    def _example(self, voice: Tensor, other: Tensor) -> Example:
         return magnitude(voice + other), magnitude(voice), magnitude(other)
-
-    def _cut(self, spectra: Tensor, chunks: np.ndarray, frames: int) -> Tensor:
-        first = self.starts[chunks[:, 0]] + chunks[:, 1]
-        return torch.stack([spectra[:, start : start + frames] for start in first.tolist()], dim=1)
 
 
 @dataclass(frozen=True)
-class WaveBank:
-    """The sound of all clips of one part, one after the other; for networks that hear samples.
+class WaveBank(Bank):
+    """Sound, float32 `(samples,)`, for networks that hear samples; examples `(batch, samples)`."""
 
-    Attributes:
-        voice, other: float32 `(samples,)`.
-        starts, lengths: first sample and number of samples of each clip.
-        songs: number of the song that each clip belongs to.
-    """
-
-    voice: Tensor
-    other: Tensor
-    starts: np.ndarray
-    lengths: np.ndarray
-    songs: np.ndarray
+    axes: ClassVar[int] = 1
 
     @classmethod
     def of(cls, scenes: Iterable[Scene], chunk: int, level: float, device: str) -> WaveBank:
@@ -132,36 +156,15 @@ class WaveBank:
             pair = np.concatenate(list(scene.references.values())) * np.float32(level / LEVEL)
             pairs.append(np.pad(pair, ((0, 0), (0, max(0, chunk - pair.shape[1])))))
             songs.append(scene.clip.song)
-        if not pairs:
-            raise DatasetError("a part without clips", expected="at least one clip to train with")
-        lengths = np.array([pair.shape[1] for pair in pairs])
+        places = _places([pair.shape[1] for pair in pairs], songs)
         voice, other = torch.from_numpy(np.concatenate(pairs, axis=1)).to(device)
-        starts = np.cumsum(lengths) - lengths
-        return cls(voice, other, starts, lengths, np.unique(songs, return_inverse=True)[1])
+        return cls(voice, other, *places)
 
-    def chunks(self, samples: int) -> np.ndarray:
-        """Return `(clip, offset)` of the chunks that cover every clip, evenly spaced: `(n, 2)`."""
-        return covering(self.lengths, samples)
+    def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
+        return torch.stack([sound[start : start + size] for start in first])
 
-    def batch(
-        self, voices: np.ndarray, others: np.ndarray, samples: int, gains: np.ndarray | None = None
-    ) -> Example:
-        """Return the sound of chunks, `(batch, samples)`; for the rest see `SpectrumBank.batch`."""
-        voice = self._cut(self.voice, voices, samples)
-        other = self._cut(self.other, others, samples)
-        if gains is not None:
-            voice, other = (
-                sound * torch.from_numpy(gain).to(sound)[:, None]
-                for sound, gain in zip((voice, other), gains, strict=True)
-            )
+    def _example(self, voice: Tensor, other: Tensor) -> Example:
         return voice + other, voice, other
-
-    def _cut(self, sound: Tensor, chunks: np.ndarray, samples: int) -> Tensor:
-        first = self.starts[chunks[:, 0]] + chunks[:, 1]
-        return torch.stack([sound[start : start + samples] for start in first.tolist()])
-
-
-Bank = SpectrumBank | WaveBank
 
 
 def covering(lengths: np.ndarray, size: int) -> np.ndarray:
