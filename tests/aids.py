@@ -126,6 +126,19 @@ def refused(found, said, status=1):
         assert "Expected: " in found[2] or found[2].count("What to do: ") == 1
 
 
+def turns(progression):
+    """All rotations of a progression, which repeats: no matter where it begins."""
+    return frozenset(progression[at:] + progression[:at] for at in range(len(progression)))
+
+
+def apart(train, valid, test):
+    """Nothing is in two of three sets, and something in the first."""
+    assert train
+    assert not train & valid
+    assert not train & test
+    assert not valid & test
+
+
 def noise(samples, seed=0):
     """Noise of one channel, as long as told."""
     return np.random.default_rng(seed).standard_normal((1, samples)).astype(np.float32)
@@ -136,6 +149,15 @@ def seeded(settings, outputs=2, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return settings.build(outputs)
+
+
+def biased(network):
+    """The network with biases that are not zero, so that it matters where they are added."""
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            if parameter.ndim == 1:
+                parameter.copy_(0.1 * torch.from_numpy(noise(len(parameter), seed=number)[0]))
+    return network
 
 
 def count(network):

@@ -118,8 +118,9 @@ def small_spec(small_stft):
 def standin_cache(tmp_path_factory):
     """A fresh cache for rendered sound, here and in the processes that tests start."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNMIX_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("UNMIX_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

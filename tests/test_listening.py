@@ -14,6 +14,8 @@ from unmix.papers.published import folder
 from unmix.report import opinions
 from unmix.report.listening import Listening
 from unmix.report.opinions import AVERAGE, OPEN, PROPOSED, RESTS, SHOWN, Opinions
+from unmix.verdicts.checks.listening import FINEST, steps
+from unmix.verdicts.checks.numbers import rounded
 
 METHODS = "Proposed", "Other"
 GRADES = {"L1": (4.0, 3.5), "L2": (4.5, 3.0), "L3": (3.0, 3.0), "L4": (4.0, 4.5)}
@@ -99,9 +101,15 @@ def test_the_interval_over_listeners_is_students():
 
 
 def test_the_step_of_a_scale_is_found_behind_two_decimals():
+    def found(values):
+        return steps([rounded(each, opinions.HALF) for each in values])
+
     for n in (1, 2, 3, 15):
-        assert opinions.coarsest(np.round(np.arange(n, 5 * n + 1) / n, 2)) == n
-    assert opinions.coarsest(np.arange(1, 2, 0.01)) == 0
+        fitting = found(np.round(np.arange(n, 5 * n + 1) / n, 2))
+        assert fitting[0] == n
+        assert set(range(n, FINEST + 1, n)) <= set(fitting), "finer scales have these steps too"
+    assert found(np.arange(1, 2, 0.01)) == []
+    assert found([]) == list(range(1, FINEST + 1))
 
 
 def test_answers_are_shared_out_in_every_way():

@@ -88,7 +88,7 @@ def test_an_answer_of_another_state_is_not_taken(store, results, building, monke
     elif change == "torch":
         monkeypatch.setattr(lookup, "version", lambda name: "0.1")
     elif change == "data":
-        monkeypatch.setattr("unmix.datasets.synthetic._recipe", lambda: "another")
+        monkeypatch.setattr("unmix.datasets.standin.recipe", lambda renderers: "another")
     elif change == "edited":
         data = json.loads(kept.read_text())
         (entry,) = data["tables"].values()

@@ -58,11 +58,12 @@ def specs(small_spec):
             UnmixError,
             r"cannot say what it is \(no unmix\).*install",
         ),
+        (KeyboardInterrupt(), UnmixError, r"cannot say what it is \(KeyboardInterrupt\)"),
     ],
 )
 def test_a_worker_that_differs_is_refused_with_the_difference(said, kind, message):
     workers.refuse(OWN, {"tcp://a:1": LIKE})
-    strange = said if isinstance(said, Exception) else {**LIKE, **said}
+    strange = said if isinstance(said, BaseException) else {**LIKE, **said}
     with pytest.raises(kind, match=message):
         workers.refuse(OWN, {"tcp://a:1": LIKE, "tcp://b:1": strange})
 
@@ -177,6 +178,25 @@ def test_options_that_cannot_be_are_refused(specs, tmp_path, monkeypatch, more, 
     monkeypatch.setattr(workers, "CONNECT_S", 1.0)
     with pytest.raises(kind, match=message):
         complete([specs["mixture"]], Store(tmp_path), **more)
+
+
+@pytest.mark.parametrize("content", [None, "a b", '{"address": "a b"}', "{}", "[]"])
+def test_a_client_that_does_not_come_about_is_closed(tmp_path, monkeypatch, content):
+    where, made, start = tmp_path / "scheduler.json", [], Client.start
+    if content is not None:
+        where.write_text(content)
+
+    def noted(self, **more):
+        made.append(self)
+        start(self, **more)
+
+    monkeypatch.setattr(Client, "start", noted)
+    with (
+        pytest.raises(UnmixError, match=r"no Dask scheduler answers at .*scheduler\.json \([^)]"),
+        workers.connected(str(where), 1),
+    ):
+        pytest.fail("there is none")
+    assert [client.status for client in made] == ["closed"]
 
 
 def test_a_cluster_without_workers_says_so(specs, tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ def arrange(
     tonic, scale = int(rng.integers(12)), pick(rng, (MAJOR, MINOR))
     progression, bars = pick(rng, progressions), int(np.ceil(seconds * tempo / 240))
     degrees = [progression[bar % len(progression)] for bar in range(bars)]
-    chords = tuple(composing._triad(tonic, scale, degree) for degree in degrees)
+    chords = tuple(composing.triad(tonic, scale, degree) for degree in degrees)
     frame = Frame(tonic, scale, chords, 60 / tempo)
     quiet = float(rng.uniform(0.7, 1.0))
     notes = {}
@@ -114,7 +114,7 @@ def arrange(
         if role in ("guitar", "drums"):
             played = _paused(sheet, played, frame, clips)
         played = [_softer(_swung(note, frame.beat, swing), frame, quiet) for note in played]
-        notes[role] = composing._human(sheet, played, seconds)
+        notes[role] = composing.humanised(sheet, played, seconds)
     return Arrangement(seconds, tempo, swing, tonic, scale, progression, notes)
 
 
@@ -240,7 +240,7 @@ def _riff(rng: np.random.Generator, frame: Frame) -> list[Note]:
 def _line(rng: np.random.Generator, frame: Frame) -> list[Note]:
     """Return a melody of single notes, an octave apart at the most."""
     low = int(rng.integers(55, HIGH - 13))
-    return composing._melody(rng, frame.tonic, frame.scale, frame.chords, low, frame.beat)
+    return composing.draw_melody(rng, frame.tonic, frame.scale, frame.chords, low, frame.beat)
 
 
 def _broken(rng: np.random.Generator, frame: Frame) -> list[Note]:
@@ -319,15 +319,15 @@ def _fill(rng: np.random.Generator, first: int) -> list[tuple[int, tuple[int, in
 
 
 def _bass(rng: np.random.Generator, frame: Frame) -> list[Note]:
-    return composing._bass(rng, frame.chords, frame.beat)
+    return composing.bass_line(rng, frame.chords, frame.beat)
 
 
 def _keys(rng: np.random.Generator, frame: Frame) -> list[Note]:
-    return composing._comping(rng, frame.chords, frame.beat, int(rng.integers(50, 62)))
+    return composing.comping(rng, frame.chords, frame.beat, int(rng.integers(50, 62)))
 
 
 def _pads(rng: np.random.Generator, frame: Frame) -> list[Note]:
-    return composing._sustained(frame.chords, frame.beat, int(rng.integers(52, 66)))
+    return composing.sustained(frame.chords, frame.beat, int(rng.integers(52, 66)))
 
 
 def _stabs(rng: np.random.Generator, frame: Frame) -> list[Note]:
@@ -342,7 +342,7 @@ def _stabs(rng: np.random.Generator, frame: Frame) -> list[Note]:
         for bar, chord in enumerate(frame.chords)
         for turn, at in cell
         if bar % 2 == turn
-        for key in composing._voiced(chord, low)
+        for key in composing.voiced(chord, low)
     ]
 
 

@@ -119,9 +119,9 @@ def compose(
     scale = pick(rng, (MAJOR, MAJOR, MINOR))
     progression = pick(rng, progressions)
     bars = int(np.ceil(seconds * tempo / 240))
-    chords = [_triad(tonic, scale, progression[bar % len(progression)]) for bar in range(bars)]
+    chords = [triad(tonic, scale, progression[bar % len(progression)]) for bar in range(bars)]
     beat = 60 / tempo
-    melody = _melody(rng, tonic, scale, chords, low, beat)
+    melody = draw_melody(rng, tonic, scale, chords, low, beat)
     return Piece(
         seconds=seconds,
         tempo=tempo,
@@ -133,12 +133,12 @@ def compose(
     )
 
 
-def _triad(tonic: int, scale: tuple[int, ...], degree: int) -> tuple[int, ...]:
+def triad(tonic: int, scale: tuple[int, ...], degree: int) -> tuple[int, ...]:
     """Return the pitch classes of a scale's triad, its root first."""
     return tuple((tonic + scale[(degree + step) % 7]) % 12 for step in (0, 2, 4))
 
 
-def _melody(
+def draw_melody(
     rng: np.random.Generator,
     tonic: int,
     scale: tuple[int, ...],
@@ -180,35 +180,34 @@ def _band(
 
     def part(program: int, level: float, notes: list[Note], drums: bool = False) -> Part:
         spread = float(10 ** (rng.uniform(-4, 4) / 20))
-        return Part(program, drums, level * spread, _human(rng, notes, seconds))
+        return Part(program, drums, level * spread, humanised(rng, notes, seconds))
 
-    parts = [part(pick(rng, CHORDAL), 1.0, _comping(rng, chords, beat, int(rng.integers(50, 60))))]
+    parts = [part(pick(rng, CHORDAL), 1.0, comping(rng, chords, beat, int(rng.integers(50, 60))))]
     if rng.random() < 0.6:
-        parts.append(
-            part(pick(rng, PADS), 0.6, _sustained(chords, beat, int(rng.integers(50, 62))))
-        )
+        parts.append(part(pick(rng, PADS), 0.6, sustained(chords, beat, int(rng.integers(50, 62)))))
     if rng.random() < 0.5:
         parts.append(part(pick(rng, LEADS), 0.5, _answers(rng, chords, beat)))
-    parts.append(part(pick(rng, BASSES), 0.8, _bass(rng, chords, beat)))
+    parts.append(part(pick(rng, BASSES), 0.8, bass_line(rng, chords, beat)))
     beats = _drums(rng, len(chords), beat)
     if beats:
         parts.append(part(0, 0.6, beats, drums=True))
     return parts
 
 
-def _voiced(chord: Sequence[int], low: int) -> list[int]:
+def voiced(chord: Sequence[int], low: int) -> list[int]:
     """Return a chord's pitch classes as keys within the octave above `low`."""
     return sorted(low + (pitch - low) % 12 for pitch in chord)
 
 
-def _comping(
+def comping(
     rng: np.random.Generator, chords: Sequence[tuple[int, ...]], beat: float, low: int
 ) -> list[Note]:
+    """Return chords struck in one pattern a bar, or broken into eighths, from key `low` on."""
     strikes, order = pick(rng, _STRIKES), pick(rng, ((0, 1, 2, 1), (0, 2, 1, 2), (0, 1, 2, 3)))
     strum = float(rng.uniform(0.0, 0.02))
     notes = []
     for bar, chord in enumerate(chords):
-        keys = _voiced(chord, low)
+        keys = voiced(chord, low)
         keys.append(keys[0] + 12)
         if strikes is None:
             for eighth in range(8):
@@ -223,11 +222,12 @@ def _comping(
     return notes
 
 
-def _sustained(chords: Sequence[tuple[int, ...]], beat: float, low: int) -> list[Note]:
+def sustained(chords: Sequence[tuple[int, ...]], beat: float, low: int) -> list[Note]:
+    """Return chords held for their bar, within the octave above `low`."""
     return [
         Note(4 * bar * beat, 3.95 * beat, key, 80)
         for bar, chord in enumerate(chords)
-        for key in _voiced(chord, low)
+        for key in voiced(chord, low)
     ]
 
 
@@ -239,12 +239,15 @@ def _answers(
     for bar, chord in enumerate(chords):
         starts = (2.0, 3.0) if bar % 2 else pick(rng, ((0.0,), (0.0, 2.0), ()))
         for start, end in pairwise((*starts, 4.0)):
-            key = pick(rng, _voiced(chord, low))
+            key = pick(rng, voiced(chord, low))
             notes.append(Note((4 * bar + start) * beat, 0.95 * (end - start) * beat, key, 84))
     return notes
 
 
-def _bass(rng: np.random.Generator, chords: Sequence[tuple[int, ...]], beat: float) -> list[Note]:
+def bass_line(
+    rng: np.random.Generator, chords: Sequence[tuple[int, ...]], beat: float
+) -> list[Note]:
+    """Return one figure a bar on the roots of the chords, below the others."""
     figure, low = pick(rng, _FIGURES), int(rng.integers(28, 36))
     return [
         Note((4 * bar + at) * beat, length * beat, low + (chord[0] - low) % 12 + above, 92)
@@ -267,7 +270,7 @@ def _drums(rng: np.random.Generator, bars: int, beat: float) -> list[Note]:
     return notes
 
 
-def _human(rng: np.random.Generator, notes: list[Note], seconds: float) -> tuple[Note, ...]:
+def humanised(rng: np.random.Generator, notes: list[Note], seconds: float) -> tuple[Note, ...]:
     """Return the notes that start in time, a few milliseconds and a little force off."""
     late = np.abs(rng.normal(0.0, 0.006, len(notes)))
     force = rng.normal(0.0, 6.0, len(notes))

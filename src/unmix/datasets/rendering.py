@@ -18,6 +18,9 @@ import numpy as np
 
 from unmix.datasets.soundfont import SoundFont, Zone
 
+PEAK = 0.9
+"""Largest magnitude in a finished song; files clip at 1."""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -170,16 +173,34 @@ def lowpass(sound: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
     """Return `sound` (`(..., samples)`) low-passed at `cutoff` Hz, 12 dB an octave."""
     if cutoff >= 0.45 * rate:
         return sound
+    return _filtered(sound, cutoff, "lowpass", rate)
+
+
+def highpass(sound: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
+    """Return `sound` (`(..., samples)`) high-passed at `cutoff` Hz, 12 dB an octave."""
+    return _filtered(sound, cutoff, "highpass", rate)
+
+
+def _filtered(sound: np.ndarray, cutoff: float, kind: str, rate: int) -> np.ndarray:
     from scipy import signal
 
-    return signal.sosfilt(_sections(cutoff, rate), sound, axis=-1).astype(np.float32)
+    return signal.sosfilt(_sections(cutoff, kind, rate), sound, axis=-1).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=4096)
-def _sections(cutoff: float, rate: int) -> np.ndarray:
+def _sections(cutoff: float, kind: str, rate: int) -> np.ndarray:
     from scipy import signal
 
-    return np.asarray(signal.butter(2, max(cutoff, 20.0), fs=rate, output="sos"))
+    return np.asarray(signal.butter(2, max(cutoff, 20.0), kind, fs=rate, output="sos"))
+
+
+def unclipped(sources: np.ndarray) -> np.ndarray:
+    """Return sources `(sources, samples)` at one common gain: the highest peak becomes `PEAK`.
+
+    Neither a source nor the mixture exceeds it.
+    """
+    most = max(np.abs(sources).max(), np.abs(sources.sum(axis=0)).max())
+    return sources * np.float32(PEAK / most)
 
 
 def room(

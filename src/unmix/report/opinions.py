@@ -18,7 +18,7 @@ import pandas as pd
 
 from unmix.errors import UnmixError
 from unmix.papers.published import Cell, cells, one
-from unmix.verdicts.checks.listening import adjusted, counts, p_value
+from unmix.verdicts.checks.listening import adjusted, counts, p_value, steps
 from unmix.verdicts.checks.numbers import EPSILON, Approx, rounded
 from unmix.verdicts.checks.paired import compared
 from unmix.verdicts.decide import holm
@@ -26,9 +26,6 @@ from unmix.verdicts.panel import LEVEL
 
 HALF = 0.005
 """Half of the last digit of a score; Table 5 leaves out zeros at the end."""
-
-FINEST = 60
-"""Steps of a scale down to 1/60 are tried; finer ones fit two decimals more and more easily."""
 
 MOST = 100
 """Up to so many answers are tried behind percentages; 100 fit all of them."""
@@ -120,7 +117,7 @@ class Opinions:
     def step(self) -> int:
         """Return the least n for which all listeners' scores are multiples of 1/n; 0 for none."""
         values = self.scores.drop(index=AVERAGE, level="listener").to_numpy().ravel()
-        return coarsest(values)
+        return next(iter(steps([rounded(each, HALF) for each in values])), 0)
 
     def averages(self) -> pd.DataFrame:
         """Return printed and recomputed averages with their spread over listeners."""
@@ -310,16 +307,6 @@ def behind(percent: Sequence[Approx], total: int) -> tuple[tuple[int, ...], bool
     wanted = [each.value * total / 100 for each in percent]
     near = min(found, key=lambda each: math.dist(each, wanted))
     return near, bool(exact)
-
-
-def coarsest(values: Iterable[float]) -> int:
-    """Return the least n for which all values, rounded to 0.01, are multiples of 1/n; 0 if none."""
-    found = np.asarray(list(values))
-    for n in range(1, FINEST + 1):
-        low, high = (found - HALF) * n - EPSILON, (found + HALF) * n + EPSILON
-        if (np.floor(high) >= np.ceil(low)).all():
-            return n
-    return 0
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:

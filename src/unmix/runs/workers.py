@@ -111,6 +111,25 @@ def event_loop() -> IOLoop:
     return ready.result()
 
 
+def _client(**options: Any) -> Client:
+    """Return a connected client; one that cannot connect is closed.
+
+    distributed closes it where nothing answers, but not where an address is none. It would be
+    collected later by whichever thread: by the loop's, it would leave coroutines never awaited.
+    """
+    from distributed import Client
+
+    class Closed(Client):
+        def start(self, **more: Any) -> None:
+            try:
+                super().start(**more)
+            except BaseException:
+                self.close(timeout=2)
+                raise
+
+    return Closed(**options)
+
+
 @contextlib.contextmanager
 def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """Give out a client of a running cluster, or of one that lasts as long as the block.
@@ -147,10 +166,10 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         return
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        client = Client(**where, timeout=CONNECT_S, set_as_default=False, loop=event_loop())
-    except (OSError, ValueError) as error:
+        client = _client(**where, timeout=CONNECT_S, set_as_default=False, loop=event_loop())
+    except (OSError, ValueError, TypeError, AssertionError) as error:  # also of a file of no use
         raise UnmixError(
-            f"no Dask scheduler answers at {scheduler} ({error or type(error).__name__})",
+            f"no Dask scheduler answers at {scheduler} ({str(error) or type(error).__name__})",
             expected="the address that `dask scheduler` prints, e.g. tcp://HOST:8786, or the file "
             "that it writes with --scheduler-file",
             do="start the scheduler, or correct --scheduler",
@@ -209,7 +228,7 @@ def refuse(own: Answer, answers: Mapping[str, Answer | BaseException]) -> None:
     for address, said in answers.items():
         if isinstance(said, BaseException):
             raise UnmixError(
-                f"worker {address} cannot say what it is ({said or type(said).__name__})",
+                f"worker {address} cannot say what it is ({str(said) or type(said).__name__})",
                 expected="workers with unmix and the packages that it needs",
                 do="install there what is installed here, and start the workers anew",
             )

@@ -185,6 +185,23 @@ def crowd(*truths: float) -> Callable[[World], list[Case]]:
     return cases
 
 
+def _values(kind: str, margin: float, *, same: bool) -> tuple[Scenario, ...]:
+    """Return the scenarios of a published value, on the paper's songs or on others."""
+    return (
+        Scenario(kind, "off by the margin", _one(value(margin, same=same), EITHER)),
+        Scenario(
+            kind,
+            "off by the margin from one that was measured",
+            _one(value(margin, same=same, printed=True), (NOT_REPRODUCED,)),
+        ),
+        Scenario(
+            kind,
+            "as measured by the paper, but for chance",
+            _one(value(0.0, same=same, printed=True), DENIED),
+        ),
+    )
+
+
 _OPPOSITE = (REPRODUCED, f"{NOT_REPRODUCED}: contradicted", f"{NOT_REPRODUCED}: exceeds")
 
 ERRORS = (
@@ -220,28 +237,8 @@ ERRORS = (
         "behind by the margin, level is enough",
         _one(difference(-MARGIN, 0.0, at_least=True), EITHER),
     ),
-    Scenario("value, same songs", "off by the margin", _one(value(MARGIN, same=True), EITHER)),
-    Scenario(
-        "value, same songs",
-        "off by the margin from one that was measured",
-        _one(value(MARGIN, same=True, printed=True), (NOT_REPRODUCED,)),
-    ),
-    Scenario(
-        "value, same songs",
-        "as measured by the paper, but for chance",
-        _one(value(0.0, same=True, printed=True), DENIED),
-    ),
-    Scenario("value, other songs", "off by the margin", _one(value(WIDE, same=False), EITHER)),
-    Scenario(
-        "value, other songs",
-        "off by the margin from one that was measured",
-        _one(value(WIDE, same=False, printed=True), (NOT_REPRODUCED,)),
-    ),
-    Scenario(
-        "value, other songs",
-        "as measured by the paper, but for chance",
-        _one(value(0.0, same=False, printed=True), DENIED),
-    ),
+    *_values("value, same songs", MARGIN, same=True),
+    *_values("value, other songs", WIDE, same=False),
     Scenario("threshold", "at the limit", _one(threshold(0.0), EITHER)),
     Scenario("trend", "level", _one(trend(0.0, 0.0, 0.0, margin=0.0), EITHER)),
     Scenario(

@@ -22,6 +22,9 @@ from unmix.verdicts.checks.groups import (
 )
 from unmix.verdicts.checks.numbers import EPSILON, Approx
 
+FINEST = 60
+"""Steps of a scale down to 1/60 are tried; finer ones fit two decimals more and more easily."""
+
 
 def multiple(paper: str, entry: Entry) -> Iterator[Group]:
     """A mean of n whole grades is a multiple of 1/n, before it is rounded.
@@ -44,15 +47,15 @@ def multiple(paper: str, entry: Entry) -> Iterator[Group]:
 def _multiple(
     numbers: Sequence[Approx], cells: Sequence[Cell], n: int | None, entry: Entry
 ) -> Judgement:
-    tried = range(1, entry.get("up_to", 60) + 1)
-    fitting = [each for each in tried if all(_grade(number, each) for number in numbers)]
+    up_to = entry.get("up_to", FINEST)
+    fitting = steps(numbers, up_to)
     computed = f"multiples of {_fractions(fitting)}" if fitting else "multiples of none"
     if n is None:
-        words = f"Of 1/1 to 1/{tried[-1]}."
+        words = f"Of 1/1 to 1/{up_to}."
         return Judgement(
             AGREES if fitting else UNTOLD, computed, "multiples of one 1/n", None, words
         )
-    fit = [_grade(number, n) for number in numbers]
+    fit = [_stepped(number, n) for number in numbers]
     words = ""
     if not all(fit):
         odd = [cell.text for cell, fits in zip(cells, fit, strict=True) if not fits]
@@ -63,7 +66,12 @@ def _multiple(
     return Judgement(either(all(fit)), computed, f"multiples of 1/{n}", None, words)
 
 
-def _grade(number: Approx, n: int) -> bool:
+def steps(numbers: Sequence[Approx], up_to: int = FINEST) -> list[int]:
+    """Return every n up to a limit for which all numbers can be multiples of 1/n, ascending."""
+    return [n for n in range(1, up_to + 1) if all(_stepped(number, n) for number in numbers)]
+
+
+def _stepped(number: Approx, n: int) -> bool:
     """Return whether a multiple of 1/n lies in a number's interval."""
     if number.unknown:
         return True
