@@ -116,6 +116,23 @@ def test_anchors_stand_where_they_must(small_spec, tiny, tmp_path):
     assert found["oracle"] > found["network"] > found["mixture"]
 
 
+def test_weights_are_chosen_on_the_part_that_the_spec_names(small_spec, tiny, tmp_path):
+    """The same training, whose losses are of the clips of the other part."""
+    assert small_spec.training is not None
+    peeking = dataclasses.replace(small_spec.training, chosen_on="test")
+    runs = [
+        carried_out(spec, tmp_path)
+        for spec in (small_spec, dataclasses.replace(small_spec, training=peeking))
+    ]
+    valid, test = (run.history() for run in runs)
+    assert valid["train_loss"].tolist() == test["train_loss"].tolist()
+    assert not (valid["valid_loss"] == test["valid_loss"]).any()
+    swapped = {"standin": {**tiny.split("standin"), "valid": tiny.split("standin")["test"]}}
+    tiny.split = swapped.__getitem__
+    again = carried_out(small_spec, tmp_path / "swapped")
+    assert again.history()["valid_loss"].tolist() == test["valid_loss"].tolist()
+
+
 def test_a_separator_is_built_for_the_snr_of_its_spec(small_spec):
     levels = [
         execute.around(spec, execute.fresh_network(spec)).level

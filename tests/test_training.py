@@ -277,6 +277,29 @@ def test_the_cosine_brings_the_rate_to_zero(banks, network):
     assert [row["rate"] for row in history] == pytest.approx(wanted, rel=1e-6)
 
 
+def test_the_staircase_leaves_a_fifth_of_the_rate_for_the_last_fifth(banks, network):
+    settings = dataclasses.replace(SETTINGS, schedule="staircase", epochs=10, patience=10, rate=0.5)
+    rates = [row["rate"] for row in train(network, banks, settings, FRAMES, seed=5)]
+    assert rates == pytest.approx([0.5] * 8 + [0.1] * 2)
+
+
+def test_a_second_stage_has_twice_the_batch_at_a_tenth_of_the_rate(banks, network, monkeypatch):
+    scripted(monkeypatch, [5.0, 6.0, 6.0, 4.5, 6.0, 6.0, 3.0, 6.0, 6.0, 6.0])
+    sizes = []
+    epoch = minibatch.epoch
+
+    def counted(bank, frames, batch, **settings):
+        sizes.append(batch)
+        return epoch(bank, frames, batch, **settings)
+
+    monkeypatch.setattr(minibatch, "epoch", counted)
+    settings = dataclasses.replace(SETTINGS, schedule="stages", epochs=20, patience=2, rate=0.5)
+    rates = [row["rate"] for row in train(network, banks, settings, FRAMES, seed=5)]
+    # Patience ends after the third epoch, and in the second stage after the sixth.
+    assert rates == pytest.approx([0.5] * 3 + [0.05] * 3)
+    assert sizes == [3] * 3 + [6] * 3
+
+
 def test_the_rate_of_the_history_is_the_one_in_use(banks, small_stft):
     still, moved = fresh(small_stft), fresh(small_stft)
     train(still, banks, dataclasses.replace(SETTINGS, rate=1e-12), FRAMES, seed=5)

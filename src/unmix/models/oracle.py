@@ -16,7 +16,7 @@ from unmix.errors import SpecError, one_of
 from unmix.models.separator import masked_estimates
 from unmix.stft import STFT
 
-ORACLES = ("ibm", "irm", "psm")
+ORACLES = ("ibm", "irm", "psm", "printed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,10 @@ class UnchangedMixture:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Settings of an oracle: `ibm` (binary), `irm` (ratio) or `psm` (phase-sensitive mask)."""
+    """Settings of an oracle: `ibm` (binary), `irm` (ratio), `psm` (phase-sensitive) or `printed`.
+
+    The last is lai's Eq. 8 as printed with the true spectra, phases and all, see `masks.printed`.
+    """
 
     needs_references: ClassVar[bool] = True
     mask: str = "irm"
@@ -96,5 +99,6 @@ class OracleSeparator:
             "ibm": lambda: masks.ideal_binary(target.abs(), other.abs()),
             "irm": lambda: masks.ideal_ratio(target.abs(), other.abs()),
             "psm": lambda: masks.phase_sensitive(target, spectrum),
+            "printed": lambda: masks.printed(target, other),
         }[self.mask]()
         return masked_estimates(mask, spectrum, mixture, self.stft, tuple(references))

@@ -25,7 +25,7 @@ from unmix.papers.evidence import (
 from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import published
-from unmix.report import contrast, figures, player, tables
+from unmix.report import contrast, figures, player, selection, tables
 from unmix.report.behind import Drawn, Panels
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
@@ -273,13 +273,19 @@ class Workbook:
             best: see `offers`.
         """
         rows = [item for item in self._with_runs(name, best) if _has(item, where)]
-        drawn = figures.boxes(rows, metrics)
-        return Drawn(drawn, self._behind("this box plot", f"{name}{_suffix(where)}", rows, name))
+        below = self._behind("this box plot", f"{name}{_suffix(where)}", rows, name)
+        return Drawn(figures.boxes(rows, metrics), below)
 
     def histories(self, name: str, *, best: bool = True) -> Drawn:
         """Return the validation losses of an experiment's rows over epochs."""
         rows = self._with_runs(name, best)
         return Drawn(figures.histories(rows), self._behind("these curves", name, rows))
+
+    def selection(self, name: str, metric: str) -> tables.Shown:
+        """Return which row each part of the songs would choose, see `selection`."""
+        rows = self._with_runs(name, best=True)
+        chosen_by = f"{self.experiment(name).title}, by {metric}: {material(rows)}"
+        return selection.table(rows, metric, chosen_by) + self._behind("this choice", name, rows)
 
     def _with_runs(self, name: str, best: bool) -> list[Evidence]:
         rows = [item for item in self.evidence(name, best=best) if item.runs]

@@ -156,12 +156,12 @@ def learn(
     log: Log,
 ) -> tuple[Separator, list[dict[str, Any]]]:
     """Train a network or fit another separator on the training part; return it and its history."""
-    mixed = {
-        part: scenes(tracks(spec, dataset, parts[part], spec.stft.rate), spec.mixing)
-        for part in ("train", "valid")
-    }
+
+    def mixed(part: str) -> Iterator[Scene]:
+        return scenes(tracks(spec, dataset, parts[part], spec.stft.rate), spec.mixing)
+
     if spec.training is None:
-        learnt = spec.separator.fit(mixed["train"], spec.stft, spec.seed, spec.mixing.sources)
+        learnt = spec.separator.fit(mixed("train"), spec.stft, spec.seed, spec.mixing.sources)
         return learnt, []
     seconds, form = spec.training.chunk, getattr(spec.separator, "bank", "spectra")
     bank: Callable[[Iterator[Scene]], Bank]
@@ -177,11 +177,11 @@ def learn(
             device=device,
             by_peak=form == "peaks",
         )
-    train_bank, valid_bank = bank(mixed["train"]), bank(mixed["valid"])
+    banks = bank(mixed("train")), bank(mixed(spec.training.chosen_on))
     network = fresh_network(spec).to(device)
     history = train(
         network,
-        (train_bank, valid_bank),
+        banks,
         spec.training,
         length,
         seed=spec.seed,
