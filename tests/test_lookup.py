@@ -142,7 +142,7 @@ def test_a_command_repeats_what_was_asked_for(tmp_path):
 
 
 def test_a_row_that_is_looked_up_has_no_spec():
-    row = Named({"input": "Augmented"})
+    row = Named({"input": "Augmented"}, {})
     assert row.keys == {"input": "Augmented"}
     with pytest.raises(AttributeError):
         _ = row.spec

@@ -275,7 +275,7 @@ def test_what_fails_while_scoring_is_not_trained_again(
     small_spec, tiny, tmp_path, wanted, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "score_clip", lambda *args: 1 / 0)
+        patch.setattr(execute, "score_answers", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             carried_out(small_spec, tmp_path / "runs")
     assert Store(tmp_path / "runs").runs() == []

@@ -10,7 +10,7 @@ from unmix.audio import LEVEL, rms
 from unmix.datasets.medleydb_songs import mean_products
 from unmix.datasets.track import Clip, Track
 from unmix.errors import AudioError, SpecError
-from unmix.metrics.means import global_scores, of_part
+from unmix.metrics.means import global_scores, selected
 from unmix.models.oracle import Mixture
 from unmix.models.waveunet import WaveUNet
 from unmix.papers import lai
@@ -167,8 +167,8 @@ def test_training_clips_are_scored_where_they_are_asked_for(standin_cache):
     parts = dataset.split("standin")
     mixture = Mixture().fit([], STFT(), 0, spec.mixing.sources)
     scores = evaluate(spec, tracks(spec, dataset, parts["train"][:2], spec.rate), mixture, "train")
-    assert len(of_part(scores, "train")) == 2
-    assert of_part(scores, "test").empty
+    assert len(selected(scores, {"part": "train"})) == 2
+    assert selected(scores).empty
 
 
 def test_chunks_of_sound_add_up_and_gains_hold_a_source_each():
@@ -207,7 +207,9 @@ def test_a_table_shows_the_scores_of_the_part_that_its_row_is_of(tmp_path, stand
             )
             (run,) = (run for run in store.runs() if run.spec() == row.spec)
             for part in ("train", "test"):
-                assert found[target, part] == pytest.approx(run.scores(part)["sdr"].mean())
+                assert found[target, part] == pytest.approx(
+                    run.scores({"part": part})["sdr"].mean()
+                )
             assert found[target, "train"] != found[target, "test"]
 
 

@@ -245,7 +245,7 @@ def test_a_training_that_goes_on_says_so(small_spec, tiny, tmp_path, monkeypatch
 
     store = Store(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "score_clip", lambda *args: 1 / 0)
+        patch.setattr(execute, "score_answers", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             complete([small_spec], store, workers=1, device="cpu")
     (run,) = complete([small_spec], store, workers=1, device="cpu")

@@ -26,7 +26,7 @@ class Fake:
     table: pd.DataFrame = field(hash=False)
     kind: str = "recurrent"
 
-    def scores(self, part="test"):
+    def scores(self, of=None):
         return self.table
 
     def settings(self):

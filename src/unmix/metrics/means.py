@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -19,11 +21,24 @@ COLUMNS = {**GLOBAL, **PLAIN}
 """Every score of a table, and the clips' metric behind it."""
 
 
-def of_part(scores: pd.DataFrame, part: str = "test") -> pd.DataFrame:
-    """Return the clips of one part; runs that scored the test part alone do not name it."""
-    if "part" in scores:
-        return scores[scores["part"] == part].drop(columns="part").reset_index(drop=True)
-    return scores if part == "test" else scores.iloc[:0]
+def selected(scores: pd.DataFrame, of: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return the clips that a row of a table is about, out of all that a run scored.
+
+    Args:
+        scores: of a run. It names the `part` of the split where more than the test part was
+            scored, and the `variant` where its separator has several answers to a mixture.
+        of: columns and what they must be. Where it says nothing it is the test part, the last
+            variant, and every source that was scored.
+    """
+    wanted = {"part": "test", **(of or {})}
+    if "variant" in scores and len(scores):
+        wanted.setdefault("variant", scores["variant"].iloc[-1])
+    for column, value in wanted.items():
+        if column in scores:
+            scores = scores[scores[column] == value]
+        elif column != "part" or value != "test":
+            scores = scores.iloc[:0]
+    return scores.drop(columns=["part", "variant"], errors="ignore").reset_index(drop=True)
 
 
 def weighed(scores: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -2,8 +2,8 @@
 
 Two forms of tables:
 
-- a paper's **clip rows** (`score_clip`): a row a clip, with the columns `clip`, `song`, `artist`,
-  `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`;
+- a paper's **clip rows** (`score_answers`): a row a clip and source, with the columns `clip`,
+  `song`, `artist`, `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`;
 - **tidy frames** (`tidy`): a row a track, frame, source and score, with the columns of `TIDY`;
   every row says by which version of BSS Eval, with how many taps and with what weighting it came
   about, so that tables of different origin can be put one below the other.
@@ -50,23 +50,64 @@ def score_clip(
     taps: int,
     backend: str = "unmix",
 ) -> dict[str, object]:
-    """Return one row of scores, BSS Eval 3, sources; the mixture is scored beside the estimates.
+    """Return the row of one source of one separator's estimates, see `score_answers`."""
+    (row,) = score_answers(clip, references, mixture, {"": estimates}, [source], taps, backend)
+    return row
+
+
+def score_answers(
+    clip: Clip,
+    references: Mapping[str, np.ndarray],
+    mixture: np.ndarray,
+    answers: Mapping[str, Mapping[str, np.ndarray]],
+    sources: Sequence[str],
+    taps: int,
+    backend: str = "unmix",
+) -> list[dict[str, object]]:
+    """Return a row of scores for each answer and source, BSS Eval 3, sources.
+
+    The mixture is scored beside the estimates. Rows of a named answer have the column `variant`.
 
     Args:
         clip: whose sound it is.
         references: true sound by source, each `(1, samples)`.
         mixture: `(1, samples)`; its SDR is what NSDR is measured from (parwal Eq. 2).
-        estimates: a separator's, as the references.
-        source: the source to score.
+        answers: estimates as the references, by name; the name of an only answer may be empty.
+        sources: those to score.
         taps: length of the distortion filters.
         backend: `unmix`, or `museval` for the referee's opinion.
     """
     names = list(references)
     true = _stacked(references, names)
     systems = torch.stack(
-        [_stacked(estimates, names), torch.from_numpy(mixture).expand_as(true[:, 0])[:, None]]
+        [
+            *(_stacked(estimates, names) for estimates in answers.values()),
+            torch.from_numpy(mixture).expand_as(true[:, 0])[:, None],
+        ]
     )
-    j = names.index(source)
+    sdr, sir, sar = _scored(true, systems, taps, backend)
+    rows: list[dict[str, object]] = []
+    for number, variant in enumerate(answers):
+        for source in sources:
+            j = names.index(source)
+            row: dict[str, object] = {
+                "clip": clip.name,
+                "song": clip.song,
+                "artist": clip.artist,
+                "samples": mixture.shape[1],
+                "source": source,
+            }
+            row |= {"variant": variant} if variant else {}
+            row |= {"sdr": sdr[number][j], "sir": sir[number][j], "sar": sar[number][j]}
+            row |= {"mixture_sdr": sdr[-1][j], "nsdr": sdr[number][j] - sdr[-1][j]}
+            rows.append(row)
+    return rows
+
+
+def _scored(
+    true: torch.Tensor, systems: torch.Tensor, taps: int, backend: str
+) -> list[list[list[float]]]:
+    """Return SDR, SIR and SAR, each by system and source."""
     if backend == "museval":
         from unmix.metrics.referee import museval_scores
 
@@ -77,19 +118,7 @@ def score_clip(
     else:
         scores = bss_eval(true, systems, taps=taps)
         both = [scores.sdr, scores.sir, scores.sar]
-    sdr, sir, sar = (values[:, j, 0].tolist() for values in both)
-    return {
-        "clip": clip.name,
-        "song": clip.song,
-        "artist": clip.artist,
-        "samples": mixture.shape[1],
-        "source": source,
-        "sdr": sdr[0],
-        "sir": sir[0],
-        "sar": sar[0],
-        "mixture_sdr": sdr[1],
-        "nsdr": sdr[0] - sdr[1],
-    }
+    return [values[:, :, 0].tolist() for values in both]
 
 
 def unscored(clip: Clip, samples: int, source: str) -> dict[str, object]:

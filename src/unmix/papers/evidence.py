@@ -118,8 +118,13 @@ class Evidence:
         return self.runs[0].provenance()["fidelity"] if self.runs else ""
 
     def globals(self) -> pd.DataFrame:
-        """Return a row a run: the global scores, `clips` and `unscored`."""
-        return pd.DataFrame([global_scores(run.scores(self.row.part)) for run in self.runs])
+        """Return a row a run: the global scores (or findings), `clips` and `unscored`."""
+        named = self.row.of.get("finding")
+        if named:
+            found = [run.findings(named) | {"clips": 0, "unscored": 0} for run in self.runs]
+        else:
+            found = [global_scores(run.scores(self.row.of)) for run in self.runs]
+        return pd.DataFrame(found)
 
 
 def fidelities(rows: Iterable[Evidence]) -> list[str]:

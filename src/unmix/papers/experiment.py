@@ -71,14 +71,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its key columns, the spec that reproduces it (with seed 0), scored where.
+    """A row of a table: its key columns, the spec that reproduces it (with seed 0), and of what.
 
-    `part` is that of the split whose clips the row's scores are of.
+    `of` says which of a run's scores are the row's: the `part` of the split, the `source`, the
+    `variant` of what the separator answers, see `metrics.means.selected`; or it names the `finding`
+    of the run whose values the row shows, see `Run.findings`.
     """
 
     keys: Mapping[str, str]
     spec: Spec
-    part: str = "test"
+    of: Mapping[str, str] = field(default_factory=dict)
 
     def scored_by(self, backend: str) -> Row:
         """Return the row with another backend of evaluation."""

@@ -155,7 +155,7 @@ def _table2(setting: Setting) -> Experiment:
 
 def _table3(setting: Setting) -> Experiment:
     rows = tuple(
-        Row({"instrument": target, "part": part, "method": name}, spec, part)
+        Row({"instrument": target, "part": part, "method": name}, spec, {"part": part})
         for target in TARGETS
         for part in ("train", "test")
         for name, spec in systems(setting, target).items()

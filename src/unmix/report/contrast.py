@@ -76,7 +76,7 @@ class Difference:
 
 def clip_scores(item: Evidence) -> pd.DataFrame:
     """Return a row a clip: `song`, `samples` and the metrics, means over seeds."""
-    scores = pd.concat([run.scores(item.row.part) for run in item.runs])
+    scores = pd.concat([run.scores(item.row.of) for run in item.runs])
     columns = ["samples", *GLOBAL.values()]
     return scores.groupby(["clip", "song"])[columns].mean().reset_index("song")
 

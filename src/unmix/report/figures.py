@@ -58,7 +58,7 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
     for item in rows:
         name = f"{label(item)} ({item.fidelity})" if mixed else label(item)
         for run in item.runs:
-            frames.append(run.scores(item.row.part).assign(row=name))
+            frames.append(run.scores(item.row.of).assign(row=name))
     data = pd.concat(frames).groupby(["row", "clip"], sort=False)[list(metrics)].mean()
     tidy = data.reset_index()
     figure, axes = plt.subplots(

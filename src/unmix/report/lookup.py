@@ -44,9 +44,9 @@ Root = str | os.PathLike | None
 class Named(Row):
     """A row that is only looked up: its spec was never built, and asking for it is a defect."""
 
-    def __init__(self, keys: Mapping[str, str], part: str = "test") -> None:
+    def __init__(self, keys: Mapping[str, str], of: Mapping[str, str]) -> None:
         object.__setattr__(self, "keys", keys)
-        object.__setattr__(self, "part", part)
+        object.__setattr__(self, "of", of)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _made(asked: Asked) -> dict[str, Any]:
             [
                 {
                     "keys": dict(each.row.keys),
-                    "part": each.row.part,
+                    "of": dict(each.row.of),
                     "stored": list(each.stored),
                     "family": each.family,
                     "whole": each.whole,
@@ -177,5 +177,5 @@ def _fingerprints(data: Iterable[list[Any]], data_root: Root) -> list[Any]:
 
 def _wanted(each: Mapping[str, Any]) -> Wanted:
     stored = tuple(each["stored"])
-    row = Named(each["keys"], each["part"])
+    row = Named(each["keys"], each["of"])
     return Wanted(row, stored, each["family"], each["whole"])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from unmix.papers.evidence import MATERIAL, Evidence, fidelities
+from unmix.runs.spec import Mixing
 from unmix.runs.store import Run
 
 
@@ -37,13 +38,19 @@ def _runs(rows: Iterable[Evidence]) -> list[Run]:
 def _material(kind: str, rows: Sequence[Evidence]) -> str:
     specs = [run.spec() for run in _runs(rows)]
     clips = pd.concat([item.globals() for item in rows])[["clips", "unscored"]].sum(axis=1)
-    levels = (f"{spec.mixing.snr_db:g} dB".replace("-", "−") for spec in specs)
     return (
         f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
         f"{_set(spec.split for spec in specs)}, {_range(clips)} "
-        f"{_set(item.row.part for item in rows)} clips, "
-        f"{_set(spec.mixing.target for spec in specs)} mixed at {_set(levels)}."
+        f"{_set(item.row.of.get('part', 'test') for item in rows)} clips, "
+        f"{_mixed([spec.mixing for spec in specs])}."
     )
+
+
+def _mixed(found: Sequence[Mixing]) -> str:
+    if any(mixing.targets for mixing in found):
+        return f"{_set(name for mixing in found for name in mixing.targets)} mixed as recorded"
+    levels = (f"{mixing.snr_db:g} dB".replace("-", "−") for mixing in found)
+    return f"{_set(mixing.target for mixing in found)} mixed at {_set(levels)}"
 
 
 def _scores(rows: Sequence[Evidence]) -> str:

@@ -22,7 +22,7 @@ from unmix.runs.places import results_folder
 from unmix.runs.registry import REMOVED, SHOWN, size, sound, stamps
 from unmix.runs.store import PARTIAL, Run, Store
 
-PROMOTED = ("spec.json", "provenance.json", "scores.csv", "history.csv")
+PROMOTED = ("spec.json", "provenance.json", "scores.csv", "history.csv", "findings.json")
 """What evidence consists of: no weights, and nothing that a stranger put there."""
 
 

@@ -16,13 +16,13 @@ from unmix.audio import resample
 from unmix.datasets.catalogue import MODULES, chosen
 from unmix.datasets.track import Dataset, Scene, Track
 from unmix.errors import AudioError, DatasetError, SpecError
-from unmix.metrics.means import of_part
-from unmix.metrics.scores import global_scores, score_clip, unscored
+from unmix.metrics.means import selected
+from unmix.metrics.scores import global_scores, score_answers, unscored
 from unmix.models.separator import KINDS, NetworkSeparator, Separator, describe
 from unmix.plain import digest
 from unmix.runs import machine, source
 from unmix.runs.checksums import ALGORITHM
-from unmix.runs.scene import scene, scenes
+from unmix.runs.scene import complete, scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
@@ -119,12 +119,14 @@ def carry_out(
         checkpoint.write_tensors(
             folder / "model.safetensors", separator.tensors(), {"spec": spec.identity()}
         )
+    if hasattr(separator, "findings"):
+        write_json(folder / "findings.json", separator.findings)
     write_json(folder / "spec.json", spec.plain())
     counts = {part: len(names) for part, names in parts.items()}
     times = {"learning_s": trained, "wall_s": meter.wall() + trained - here}
     about = provenance(spec, dataset, device, counts, times, meter)
     about["resumed"] = resumed
-    means = global_scores(of_part(scores))
+    means = global_scores(selected(scores))
     about["global"] = {
         name: value if math.isfinite(value) else None for name, value in means.items()
     }
@@ -161,8 +163,11 @@ def learn(
         return scenes(tracks(spec, dataset, parts[part], spec.stft.rate), spec.mixing)
 
     if spec.training is None:
-        learnt = spec.separator.fit(mixed("train"), spec.stft, spec.seed, spec.mixing.sources)
-        return learnt, []
+        known = spec.stft, spec.seed, spec.mixing.sources
+        if hasattr(spec.separator, "learn"):
+            keeping = checkpoint.Keeping(folder, identity, device, log)
+            return spec.separator.learn(mixed, *known, keeping)  # type: ignore[no-any-return]
+        return spec.separator.fit(mixed("train"), *known), []
     seconds, form = spec.training.chunk, getattr(spec.separator, "bank", "spectra")
     bank: Callable[[Iterator[Scene]], Bank]
     if form == "waves":
@@ -236,46 +241,67 @@ def restore(spec: Spec, weights: Path) -> Separator:
 def evaluate(
     spec: Spec, clips: Iterator[Track], separator: Separator, part: str = "test"
 ) -> pd.DataFrame:
-    """Separate and score clips: a row each, see `unmix.metrics.scores`.
+    """Separate and score clips: a row each and scored source, see `unmix.metrics.scores`.
 
     A clip in which target or accompaniment pauses has a row without scores. Where more is scored
     than the test part, the column `part` says what a row belongs to.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for track in clips:
         try:
-            mixed = scene(track, spec.mixing)
+            mixed = complete(scene(track, spec.mixing), spec.mixing.sources)
         except AudioError:
             samples = next(iter(track.sources.values())).shape[1]
-            rows.append(unscored(track.clip, samples, spec.evaluation.source))
+            rows += [unscored(track.clip, samples, source) for source in spec.scored]
             continue
-        rows.append(
-            score_clip(
-                track.clip,
-                mixed.references,
-                mixed.mixture,
-                separated(spec, separator, mixed),
-                spec.evaluation.source,
-                spec.evaluation.taps,
-                spec.evaluation.backend,
-            )
+        rows += score_answers(
+            track.clip,
+            mixed.references,
+            mixed.mixture,
+            answers(spec, separator, mixed),
+            spec.scored,
+            spec.evaluation.taps,
+            spec.evaluation.backend,
         )
     table = pd.DataFrame(rows)
     return table if spec.evaluation.parts == ("test",) else table.assign(part=part)
 
 
-def separated(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, np.ndarray]:
-    """Return the estimates for a mixture at the spec's rate, whatever rate the separator has."""
-    own = spec.stft.rate
+def answers(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, dict[str, np.ndarray]]:
+    """Return the estimates for a mixture at the spec's rate, whatever rate the separator has.
+
+    They come by variant, of which most separators have one, without a name; the last is the one
+    that a separator gives to whoever asks for no other.
+    """
+    own, heard, references = spec.stft.rate, mixed.mixture, mixed.references
+    if own != mixed.rate:
+        heard = resample(heard, mixed.rate, own).astype(np.float32)
+        references = {}
+    if hasattr(separator, "answers"):
+        found = separator.answers(heard, references or None)
+    else:
+        found = {"": separator.separate(heard, references or None)}
     if own == mixed.rate:
-        return separator.separate(mixed.mixture, mixed.references)
-    heard = resample(mixed.mixture, mixed.rate, own).astype(np.float32)
+        return dict(found)
     samples = mixed.mixture.shape[1]
-    estimates = {}
-    for name, sound in separator.separate(heard).items():
-        back = resample(sound, own, mixed.rate)[:, :samples].astype(np.float32)
-        estimates[name] = np.pad(back, ((0, 0), (0, samples - back.shape[1])))
-    return estimates
+    return {
+        variant: {name: _brought(sound, own, mixed.rate, samples) for name, sound in each.items()}
+        for variant, each in found.items()
+    }
+
+
+def _brought(sound: np.ndarray, rate: int, wanted: int, samples: int) -> np.ndarray:
+    """Return a sound at another rate, cut or followed by silence to so many samples."""
+    back = resample(sound, rate, wanted)[:, :samples].astype(np.float32)
+    return np.pad(back, ((0, 0), (0, samples - back.shape[1])))
+
+
+def separated(
+    spec: Spec, separator: Separator, mixed: Scene, variant: str = ""
+) -> dict[str, np.ndarray]:
+    """Return the estimates of one variant, see `answers`; the last where none is named."""
+    found = answers(spec, separator, mixed)
+    return found[variant] if variant else list(found.values())[-1]
 
 
 def provenance(

@@ -8,7 +8,7 @@ import numpy as np
 
 from unmix.audio import LEVEL, mix, rms
 from unmix.datasets.track import ACCOMPANIMENT, Scene, Track
-from unmix.errors import AudioError, SpecError, one_of
+from unmix.errors import AudioError, DatasetError, SpecError, one_of
 from unmix.runs.spec import Mixing
 
 PAUSE_DB = 60.0
@@ -19,12 +19,15 @@ def scene(track: Track, mixing: Mixing) -> Scene:
     """Mix a clip.
 
     With `level` at `clip`, target and accompaniment have the SNR over the clip; with `song` over
-    the song that the clip is cut from, so that one gain a source holds for all its clips.
+    the song that the clip is cut from, so that one gain a source holds for all its clips. With
+    `recorded`, the mixture is the sum of the targets as they are.
 
     Raises:
         SpecError: the clip has no such sources, or its dataset does not know the song's levels.
         AudioError: target or accompaniment pauses for the whole clip, and levels are the clip's.
     """
+    if mixing.level == "recorded":
+        return _as_recorded(track, mixing.targets)
     for name in (mixing.target, *mixing.without):
         if name not in track.sources:
             raise SpecError(
@@ -55,6 +58,33 @@ def scene(track: Track, mixing: Mixing) -> Scene:
         heard = (raised + below, raised, below)
     references = {mixing.target: heard[1], ACCOMPANIMENT: heard[2]}
     return Scene(track.clip, track.rate, heard[0], references)
+
+
+def _as_recorded(track: Track, targets: tuple[str, ...]) -> Scene:
+    """Return the sum of those targets that a clip has; a solo recording has one of them."""
+    found = {name: track.sources[name] for name in targets if name in track.sources}
+    if not found:
+        raise SpecError(
+            f"{track.clip.name} has {', '.join(track.sources)}",
+            expected=f"some of {', '.join(targets)}",
+        )
+    first, *others = found.values()
+    return Scene(track.clip, track.rate, sum(others, first), found)
+
+
+def complete(mixed: Scene, sources: tuple[str, ...]) -> Scene:
+    """Return a scene that has all sources.
+
+    Raises:
+        DatasetError: it lacks one.
+    """
+    missing = [name for name in sources if name not in mixed.references]
+    if missing:
+        raise DatasetError(
+            f"{mixed.clip.name}: without {', '.join(missing)}",
+            expected=f"a recording of each of {', '.join(sources)} to score",
+        )
+    return mixed
 
 
 def scenes(tracks: Iterable[Track], mixing: Mixing) -> Iterator[Scene]:

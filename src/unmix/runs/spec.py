@@ -13,7 +13,10 @@ from unmix.plain import digest, from_plain, later, to_plain
 from unmix.stft import STFT
 from unmix.training.minibatch import Training
 
-LEVELS = ("clip", "song")
+LEVELS = ("clip", "song", "recorded")
+
+EVERY = "every source"
+"""What `Evaluation.source` says where all are scored."""
 
 BACKENDS = ("unmix", "museval")
 """Who may compute scores: `unmix.metrics.bsseval`, or the referee."""
@@ -26,20 +29,28 @@ class Mixing:
     Attributes:
         snr_db: of the target over the accompaniment, in dB.
         target: name of the source that is wanted; the accompaniment is the sum of the others.
-        level: over what the SNR holds, the `clip` or the `song` that it is cut from.
+        level: over what the SNR holds, the `clip` or the `song` that it is cut from; `recorded`
+            leaves each source at its own level, and no SNR is looked at.
         without: sources that are left out of the mixture.
+        targets: with `recorded` levels, the sources, all of which are wanted.
     """
 
     snr_db: float = 0.0
     target: str = later("voice")
     level: str = later("clip")
     without: tuple[str, ...] = later(())
+    targets: tuple[str, ...] = later(())
 
     def __post_init__(self) -> None:
         if not abs(self.snr_db) <= 100.0:
             raise SpecError(f"an SNR of {self.snr_db} dB", expected="-100 to 100 dB")
         if self.level not in LEVELS:
             raise SpecError(one_of("level", self.level, LEVELS), expected=", ".join(LEVELS))
+        if (self.level == "recorded") != bool(self.targets):
+            raise SpecError(
+                f"levels by {self.level}, and the targets: {', '.join(self.targets) or 'none'}",
+                expected="targets where levels are as recorded, and there only",
+            )
         if self.target in (ACCOMPANIMENT, *self.without):
             raise SpecError(
                 f"target '{self.target}', left out: {', '.join(self.without) or 'nothing'}",
@@ -47,9 +58,9 @@ class Mixing:
             )
 
     @property
-    def sources(self) -> tuple[str, str]:
-        """Names of what separators find, the target first."""
-        return self.target, ACCOMPANIMENT
+    def sources(self) -> tuple[str, ...]:
+        """Names of what separators find, the target first where there is one."""
+        return self.targets or (self.target, ACCOMPANIMENT)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Evaluation:
     Attributes:
         version: of BSS Eval; this one is 3, with sources.
         taps: length of the distortion filters.
-        source: the source whose scores are kept.
+        source: the source whose scores are kept, or `every source`.
         mask: which mask a network's outputs make at test, `soft` (Eq. 4) or `binary`.
         backend: who computes the scores, `unmix` or `museval`.
         rate: at which rate in Hz sounds are mixed and scored; None takes the transform's. A
@@ -121,8 +132,8 @@ class Spec:
         ):
             raise SpecError(f"clips {clips}", expected="three positive numbers, or none")
         source, names = self.evaluation.source, self.mixing.sources
-        if source not in names:
-            raise SpecError(one_of("source", source, names), expected=", ".join(names))
+        if source not in (*names, EVERY):
+            raise SpecError(one_of("source", source, names), expected=", ".join((*names, EVERY)))
         if self.seed < 0:
             raise SpecError(f"seed {self.seed}", expected="0 or more")
         if self.training and self.training.chunk * self.stft.rate < self.stft.hop:
@@ -142,6 +153,11 @@ class Spec:
         data: dict[str, Any] = to_plain(self)
         data["separator"] = {"kind": describe(self.separator), **data["separator"]}
         return data
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Names of the sources whose scores are kept."""
+        return self.mixing.sources if self.evaluation.source == EVERY else (self.evaluation.source,)
 
     @property
     def rate(self) -> int:

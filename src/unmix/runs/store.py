@@ -1,9 +1,10 @@
 """A content-addressed store of runs: one folder a run, complete or absent.
 
 A run's folder holds `spec.json`, `provenance.json`, `scores.csv`, `checksums.json`, and
-`history.csv` and `model.safetensors` where something was learnt. It is written under `partial/` and
-renamed into place, so a killed process leaves nothing half there, and the checkpoint in the partial
-folder lets the next call go on. What is found damaged is moved to `quarantine/`.
+`history.csv`, `findings.json` and `model.safetensors` where something was learnt. It is written
+under `partial/` and renamed into place, so a killed process leaves nothing half there, and the
+checkpoint in the partial folder lets the next call go on. What is found damaged is moved to
+`quarantine/`.
 
 Not every file system renames a folder in one step. Before a run begins, an empty one takes the way
 of the finished run; and while a run still lies in `partial/` too, its copy in place counts only if
@@ -19,6 +20,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unmix.errors import StoreError
+from unmix.errors import StoreError, one_of
 from unmix.runs import checksums, remote
 
 if TYPE_CHECKING:
@@ -105,8 +107,10 @@ class Run:
         """
         return self._json("provenance.json")
 
-    def scores(self, part: str = "test") -> pd.DataFrame:
-        """Return the clips of a part: `clip`, `song`, `artist`, `samples`, `source`, and metrics.
+    def scores(self, of: Mapping[str, str] | None = None) -> pd.DataFrame:
+        """Return clips: `clip`, `song`, `artist`, `samples`, `source`, and metrics.
+
+        `of` says which, see `metrics.means.selected`.
 
         Raises:
             StoreError: the file is damaged, or the provenance that says how long it is.
@@ -115,7 +119,10 @@ class Run:
         try:
             counts = self.provenance()["clips"]
             parts = set(table["part"]) if "part" in table else {"test"}
-            expected = sum(counts[each] for each in parts)
+            # A clip has a row for each source that was scored, and each variant.
+            several = [table[name].nunique() for name in ("source", "variant") if name in table]
+            rows = max(1, math.prod(several))
+            expected = rows * sum(counts[each] for each in parts)
         except (LookupError, TypeError) as error:
             raise StoreError(
                 f"{self.folder / 'provenance.json'}: does not say how many clips were scored",
@@ -124,12 +131,13 @@ class Run:
         if len(table) != expected or "clip" not in table or table["clip"].isna().any():
             raise StoreError(
                 f"{self.folder / 'scores.csv'}: holds {len(table)} rows",
-                expected=f"{expected}, one for each {' and '.join(sorted(parts))} clip",
+                expected=f"{expected}, {'one' if rows == 1 else rows} for each "
+                f"{' and '.join(sorted(parts))} clip",
                 do=f"{checksums.REPAIR}; if there are no checksums, delete the folder",
             )
-        from unmix.metrics.means import of_part
+        from unmix.metrics.means import selected
 
-        return of_part(table, part)
+        return selected(table, of)
 
     def history(self) -> pd.DataFrame:
         """Return a row an epoch; empty where nothing was trained by epochs."""
@@ -139,6 +147,18 @@ class Run:
         if "history.csv" not in listed and not (self.folder / "history.csv").exists():
             return pd.DataFrame()
         return self._table("history.csv")
+
+    def findings(self, name: str) -> dict[str, float]:
+        """Return what a separator found out about itself while it learnt, by metric.
+
+        Raises:
+            StoreError: the run has no finding of that name, or the file is damaged.
+        """
+        path = self.folder / "findings.json"
+        found = self._json("findings.json") if path.exists() else {}
+        if name not in found:
+            raise StoreError(one_of(f"finding of {self.folder}:", name, found), do=checksums.REPAIR)
+        return dict(found[name])
 
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd

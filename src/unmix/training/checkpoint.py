@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,39 @@ if TYPE_CHECKING:
     from unmix.training.minibatch import Progress
 
 NAME = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a separator that trains itself keeps its state, and whom it tells.
+
+    Attributes:
+        folder: of the checkpoint; None keeps none.
+        identity: what the checkpoint belongs to; one of another identity is refused.
+        device: to compute on.
+        log: called with each row of the history (`epoch`, `train_loss`, `valid_loss`, `frames`,
+            `seconds`, and what else there is to say).
+    """
+
+    folder: Path | None = None
+    identity: str = ""
+    device: str = "cpu"
+    log: Callable[[dict[str, Any]], None] = lambda row: None
+
+    def save(self, tensors: dict[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Replace the checkpoint by tensors and plain data."""
+        if self.folder:
+            meta = {"identity": self.identity, "progress": json.dumps(progress)}
+            write_tensors(self.folder / NAME, tensors, meta)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return the last checkpoint's tensors and plain data, None if there is none.
+
+        Raises:
+            CheckpointError: it is damaged, or belongs to other settings.
+        """
+        saved = load(self.folder, self.identity) if self.folder else None
+        return None if saved is None else (saved["tensors"], saved["progress"])
 
 
 def save(

@@ -129,7 +129,7 @@ class _Sources:
         self.paper, self.look = paper, look
         self.songs: TestSongs = songs_of(paper)
         self._rows: dict[str, dict[tuple[tuple[str, str], ...], Sequence[Evidence]]] = {}
-        self._panels: dict[tuple[str, str, str], Panel] = {}
+        self._panels: dict[tuple[object, ...], Panel] = {}
         self._noise: dict[tuple[str, str], Noise] = {}
         for name in names:
             self.rows(name)
@@ -161,11 +161,11 @@ class _Sources:
 
     def panel(self, item: Evidence, metric: str) -> Panel:
         """Return the scores of a row by seed and song."""
-        name = item.runs[0].key, item.row.part, metric
+        name = item.runs[0].key, tuple(sorted(item.row.of.items())), metric
         if name not in self._panels:
             fixed = item.runs[0].settings()["separator"]["kind"] in FIXED
             runs = item.runs[:1] if fixed else item.runs
-            scores = [weighed(run.scores(item.row.part), metric) for run in runs]
+            scores = [weighed(run.scores(item.row.of), metric) for run in runs]
             self._panels[name] = panel(scores, COLUMNS[metric], random=not fixed)
         return self._panels[name]
 
