@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -43,25 +44,34 @@ class Record:
         }
         self.rows: list[dict[str, Any]] = []
 
-    def row(self, what: str, seconds: Sequence[float], goal: float | None = None) -> None:
+    def row(
+        self, what: str, seconds: Sequence[float], goal: float | None = None, **more: Any
+    ) -> None:
         """Add one figure.
 
         Args:
             what: was measured.
             seconds: each measurement; their median counts.
             goal: the time in s that it shall stay below, if there is any.
+            more: other columns of the row.
         """
         rounded = [float(f"{value:.4g}") for value in seconds]
-        self.rows.append({"what": what, "seconds": rounded, "goal": goal})
+        self.rows.append({"what": what, "seconds": rounded, "goal": goal, **more})
         middle = median(seconds)
         bar = "" if goal is None else f", below {goal:g} s: {'yes' if middle < goal else 'NO'}"
         print(f"{what:60s} {middle:8.4g} s{bar}", flush=True)
 
-    def write(self, path: Path | None) -> None:
-        """Write all of it as JSON, if a file is named."""
+    def write(self, path: Path | None, under: str | None = None) -> None:
+        """Write all of it as JSON, if a file is named.
+
+        Under a name (a kind of device) it joins what stands there under other names.
+        """
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             about = {**self.about, "rows": self.rows}
             about["machine"] |= {"load_after": load()}
+            if under:
+                known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+                about = {**known, under: about}
             write_json(path, about)
             print(f"written: {path}")

@@ -78,6 +78,18 @@ def test_loud_estimates_are_scaled_by_one_factor(trained, unmix, tmp_path):
     assert "scaled by" not in out
 
 
+def test_a_factorisation_takes_a_file_too(trained, unmix, tmp_path):
+    file, system = sound(tmp_path / "x.wav", 2, silent=(0,)), "parwal/baselines/convolutive-nmf"
+    assert unmix("separate", file, "--system", system, *TINY, "-o", tmp_path)[0] == 0
+    parts = [
+        audio.read(tmp_path / f"x.{name}.wav", rate=8000, channels=2)[0]
+        for name in ("voice", "accompaniment")
+    ]
+    assert np.abs(sum(parts) - audio.read(file)[0]).max() < 2e-4, "16 bits a sample"
+    assert all(audio.rms(part[1:]) > 1e-3 for part in parts)
+    assert not any(part[0].any() for part in parts)
+
+
 def test_system_list_marks_what_is_not_stored(trained, unmix):
     for words in (("x.wav",), ()):
         status, out, _ = unmix("separate", *words, "--system", "list", "--profile", "tiny")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from unmix.audio import rms
 from unmix.errors import AudioError
+from unmix.stft import STFT
 
 
 def tiles(length: int, size: int, margin: int) -> Iterator[tuple[int, int, int]]:
@@ -51,6 +54,82 @@ def check_heard(loudness: float) -> None:
             f"the mixture is {'silent' if loudness == 0.0 else 'not finite'}",
             expected="sound to separate",
         )
+
+
+def loudness(mixture: np.ndarray, block: int = 2**20) -> float:
+    """Return the RMS of a mixture `(channels, samples)` without taking a copy of it whole.
+
+    Raises:
+        AudioError: it is silent or not finite.
+    """
+    length = mixture.shape[1]
+    parts = (mixture[:, first : first + block] for first in range(0, length, block))
+    found = float((sum(part.shape[1] * rms(part) ** 2 for part in parts) / length) ** 0.5)
+    check_heard(found)
+    return found
+
+
+def spectrum_of(
+    mixture: np.ndarray,
+    stft: STFT,
+    first: int,
+    count: int,
+    device: torch.device | str = "cpu",
+    gain: float = 1.0,
+) -> Tensor:
+    """Return `count` frames `(bins, frames)` of a mixture's transform, from `first` on.
+
+    They are those of the transform of the whole, made from as much sound as they hear of; after the
+    end of the sound frames of zeros follow.
+
+    Args:
+        mixture: `(1, samples)`; it may be a memory map.
+        stft: the transform.
+        first: number of the first frame.
+        count: number of frames.
+        device: where the spectrum shall lie.
+        gain: factor on the sound.
+    """
+    before = min(first, -(-stft.window // (2 * stft.hop)))
+    begin = (first - before) * stft.hop
+    end = (first + count) * stft.hop + stft.window
+    heard = np.ascontiguousarray(mixture[0, begin:end], dtype=np.float32)
+    if gain != 1.0:
+        heard = heard * np.float32(gain)
+    spectrum = stft.forward(torch.from_numpy(heard).to(device))[:, before : before + count]
+    missing = count - spectrum.shape[1]
+    return nn.functional.pad(spectrum, (0, missing)) if missing else spectrum
+
+
+def overlap_added(
+    pieces: Iterable[tuple[int, Tensor]], stft: STFT, samples: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Transform spectra back as they come: yield `(first sample, sound (sources, samples))`.
+
+    What comes out is what `STFT.inverse` makes of all of them at once. Held back are the frames
+    that samples still to come hear of.
+
+    Args:
+        pieces: `(last, spectra (sources, bins, frames))` of the frames up to `last`, in order.
+        stft: the transform.
+        samples: length of the whole sound.
+    """
+    hop, half, frames = stft.hop, stft.window // 2, 1 + samples // stft.hop
+    pending: list[Tensor] = []
+    begin = done = 0
+    for last, spectra in pieces:
+        pending.append(spectra)
+        # Samples from here on also hear of frames that are still to come.
+        end = samples if last == frames else last * hop - half
+        if end <= done:
+            continue
+        held = torch.cat(pending, dim=2) if len(pending) > 1 else pending[0]
+        sound = stft.inverse(held, end - begin * hop)[:, done - begin * hop :]
+        yield done, sound.cpu().numpy()
+        # The first frame that samples after these hear of.
+        needed = max(0, min((end - half) // hop + 1, end // hop))
+        # A copy: a view would keep all frames that it is a part of.
+        pending, begin, done = [held[..., needed - begin :].clone()], needed, end
 
 
 class BlockSeparator(ABC):

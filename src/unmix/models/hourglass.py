@@ -31,7 +31,14 @@ from torch import Tensor, nn
 
 from unmix.datasets.track import VOICE
 from unmix.errors import SpecError
-from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
+from unmix.models.blocks import (
+    BlockSeparator,
+    check_heard,
+    check_mono,
+    overlap_added,
+    spectrum_of,
+    tiles,
+)
 from unmix.stft import STFT
 
 
@@ -236,20 +243,9 @@ class HourglassSeparator(BlockSeparator):
         for the masks. No more is held than `at_once` patches take.
         """
         check_mono(mixture)
-        length, hop, window = mixture.shape[1], self.stft.hop, self.stft.window
-        frames, pending, begin, done = 1 + length // hop, [], 0, 0
-        for last, spectrum in self._masked(mixture, frames):
-            pending.append(spectrum)
-            # Samples from here on also hear of frames that are still to come.
-            end = length if last == frames else last * hop - window // 2
-            if end <= done:
-                continue
-            held = torch.cat(pending, dim=2)
-            sound = self.stft.inverse(held, end - begin * hop)[:, done - begin * hop :]
-            yield done, sound.cpu().numpy()
-            # The first frame that samples after these hear of.
-            needed = max(0, min((end - window // 2) // hop + 1, end // hop))
-            pending, begin, done = [held[..., needed - begin :]], needed, end
+        samples = mixture.shape[1]
+        masked = self._masked(mixture, 1 + samples // self.stft.hop)
+        yield from overlap_added(masked, self.stft, samples)
 
     def _masked(self, mixture: np.ndarray, frames: int) -> Iterator[tuple[int, Tensor]]:
         """Yield `(last, spectra (sources, bins, frames))` of the frames up to `last`, in order."""
@@ -276,16 +272,5 @@ class HourglassSeparator(BlockSeparator):
         return max(found)
 
     def _spectrum(self, mixture: np.ndarray, first: int, count: int) -> Tensor:
-        """Return `count` frames `(bins, frames)` of the mixture's transform, from `first` on.
-
-        They are those of the transform of the whole, made from as much sound as they hear of;
-        after the end of the sound frames of zeros follow.
-        """
-        hop = self.stft.hop
-        before = min(first, -(-self.stft.window // (2 * hop)))
-        begin = (first - before) * hop
-        end = (first + count) * hop + self.stft.window
-        heard = torch.from_numpy(np.ascontiguousarray(mixture[0, begin:end], dtype=np.float32))
         device = next(self.network.parameters()).device
-        spectrum = self.stft.forward(heard.to(device))[:, before : before + count]
-        return nn.functional.pad(spectrum, (0, count - spectrum.shape[1]))
+        return spectrum_of(mixture, self.stft, first, count, device)

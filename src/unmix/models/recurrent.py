@@ -22,6 +22,9 @@ ALIVE = 1.0
 """What rectified outputs start at, about the RMS bin of a training mixture. Starting from zero, a
 network of three layers stays 4 dB behind one with linear outputs (lai, drums)."""
 
+State = tuple[Tensor, list[Any]]
+"""Where a sound was left: the last frames, as many as are context, and each layer's state."""
+
 
 @dataclass(frozen=True)
 class RecurrentNetwork:
@@ -79,12 +82,33 @@ class MaskingNetwork(nn.Module):
         """Map magnitudes `(batch, frames, bins)` to outputs `(batch, frames, outputs * bins)`."""
         x = with_context(mixture, self.settings.context - 1)
         for layer in self.hidden:
-            if isinstance(layer, nn.Linear):
-                x = torch.relu(layer(x))
-            elif isinstance(layer, nn.RNN) and not x.is_cuda:
+            if isinstance(layer, nn.RNN) and not x.is_cuda:
                 x = _relu_recurrence(layer, x)
             else:
-                x = layer(x)[0]
+                x = torch.relu(layer(x)) if isinstance(layer, nn.Linear) else layer(x)[0]
+        return self._output(x)
+
+    def onward(self, mixture: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Do what `forward` does with the next frames of a sound, and return where they leave it.
+
+        Recurrence and context frames look back alone, so that piece by piece comes out what
+        `forward` makes of the whole.
+
+        Args:
+            mixture: magnitudes `(1, frames, bins)`.
+            state: what the frames before left, None at the beginning of the sound.
+        """
+        before, states = state or (mixture[:, :0], [None] * len(self.hidden))
+        previous, known = self.settings.context - 1, torch.cat([before, mixture], dim=1)
+        x = with_context(known, previous)[:, before.shape[1] :]
+        left = []
+        for layer, own in zip(self.hidden, states, strict=True):
+            dense = isinstance(layer, nn.Linear)
+            x, own = (torch.relu(layer(x)), None) if dense else layer(x, own)
+            left.append(own)
+        return self._output(x), (known[:, max(0, known.shape[1] - previous) :].clone(), left)
+
+    def _output(self, x: Tensor) -> Tensor:
         output = self.head(x).float()
         return torch.relu(output) if self.settings.output == "relu" else output
 

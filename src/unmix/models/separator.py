@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from unmix import masks
-from unmix.audio import LEVEL, rms
+from unmix.audio import LEVEL
 from unmix.datasets.track import VOICE
-from unmix.errors import AudioError, SpecError, one_of
+from unmix.errors import SpecError, one_of
+from unmix.models.blocks import BlockSeparator, check_mono, loudness, overlap_added, spectrum_of
 from unmix.stft import STFT
 
 KINDS: Mapping[str, str] = {
@@ -29,6 +30,10 @@ in one family leaves the stored runs of the others valid)."""
 
 MASKS = {"soft": masks.soft, "binary": masks.binary, "printed": masks.printed}
 """What makes a mask of a network's two outputs at test."""
+
+BLOCK = 2048
+"""Frames that a recurrent network hears at once: more than a clip of MIR-1K or 20 s of lai's have,
+so that these are one block."""
 
 
 class Separator(Protocol):
@@ -79,8 +84,8 @@ def masked_estimates(
     return dict(zip(sources, (target, mixture - target), strict=True))
 
 
-class NetworkSeparator:
-    """A trained network with its mask; see `separate`."""
+class NetworkSeparator(BlockSeparator):
+    """A trained network with its mask on sounds of any length, see `stream`."""
 
     def __init__(
         self,
@@ -90,6 +95,7 @@ class NetworkSeparator:
         mask: str = "soft",
         snr_db: float = 0.0,
         sources: Sequence[str] = VOICE,
+        block: int = BLOCK,
     ) -> None:
         """Take a network and the settings around it.
 
@@ -100,41 +106,48 @@ class NetworkSeparator:
             mask: one of `MASKS`.
             snr_db: what it was trained at; decides the level it expects.
             sources: names of the target and of the rest.
+            block: frames that go through the network together, one or more.
         """
         if mask not in MASKS:
             raise SpecError(one_of("mask", mask, MASKS), expected=", ".join(MASKS))
-        self.network, self.stft, self.target, self.mask = network.eval(), stft, target, mask
-        self.sources = tuple(sources)
+        super().__init__(network, sources)
+        self.stft, self.target, self.mask, self.block = stft, target, mask, block
         self.level = LEVEL * (1.0 + 10.0 ** (snr_db / 10.0)) ** 0.5
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's weights."""
-        return dict(self.network.state_dict())
-
     @torch.no_grad()
-    def separate(
-        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`.
+    def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield `(first sample, estimates (2, samples))`, one piece after the other.
 
-        The mixture is brought to the level of the training mixtures first, and back afterwards.
-
-        Raises:
-            AudioError: the mixture is silent.
+        The mixture, which may be a memory map, is gone through twice: for its level, which is
+        brought to that of the training mixtures and back, and for the mask. Beside it no more is
+        held than a block takes; the recurrent state goes from block to block. A network that
+        cannot be told of a state hears the sound in one block.
         """
-        found = rms(mixture)
-        if not found > 0.0:
-            raise AudioError("the mixture is silent", expected="sound to separate")
-        device = next(self.network.parameters()).device
-        scaled = torch.from_numpy(mixture * np.float32(self.level / found)).to(device)
-        spectrum = self.stft.forward(scaled)
-        mask = self._mask(spectrum.abs())
-        return masked_estimates(
-            mask, spectrum * (found / self.level), mixture, self.stft, self.sources
-        )
+        check_mono(mixture)
+        masked = self._masked(mixture, loudness(mixture))
+        for first, target in overlap_added(masked, self.stft, mixture.shape[1]):
+            # The transform is linear and invertible: the other mask would give the remainder.
+            rest = mixture[:, first : first + target.shape[1]] - target
+            yield first, np.concatenate([target, rest])
 
-    def _mask(self, magnitudes: Tensor) -> Tensor:
-        output = self.network(magnitudes.transpose(1, 2)).transpose(1, 2)
+    def _masked(self, mixture: np.ndarray, found: float) -> Iterator[tuple[int, Tensor]]:
+        """Yield `(last, spectra (1, bins, frames))` of the target in the frames up to `last`.
+
+        `found` is the level of the mixture.
+        """
+        frames = 1 + mixture.shape[1] // self.stft.hop
+        onward: Any = getattr(self.network, "onward", None) if frames > self.block else None
+        device, gain = next(self.network.parameters()).device, self.level / found
+        size, state = self.block if onward else frames, None
+        for first in range(0, frames, size):
+            last = min(first + size, frames)
+            spectrum = spectrum_of(mixture, self.stft, first, last - first, device, gain)[None]
+            heard = spectrum.abs().transpose(1, 2)
+            output, state = onward(heard, state) if onward else (self.network(heard), None)
+            mask = self._mask(output.transpose(1, 2), spectrum.abs())
+            yield last, mask * (spectrum * (found / self.level))
+
+    def _mask(self, output: Tensor, magnitudes: Tensor) -> Tensor:
         if self.target == "both":
             first, second = output.chunk(2, dim=1)
         else:

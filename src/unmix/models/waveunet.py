@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unmix.audio import LEVEL, rms
+from unmix.audio import LEVEL
 from unmix.datasets.track import VOICE
 from unmix.errors import SpecError, one_of
-from unmix.models.blocks import BlockSeparator, check_heard, check_mono, tiles
+from unmix.models.blocks import BlockSeparator, check_mono, loudness, tiles
 from unmix.stft import STFT
 
 OUTPUTS = ("direct", "difference")
@@ -208,7 +208,7 @@ class WaveUNetSeparator(BlockSeparator):
         Beside the mixture, which may be a memory map, no more is held than `at_once` blocks take.
         """
         check_mono(mixture)
-        gain = self.level / self._loudness(mixture)
+        gain = self.level / loudness(mixture)
         device = next(self.network.parameters()).device
         size, length = self.settings.samples, mixture.shape[1]
         blocks = list(tiles(length, size, self.settings.margin))
@@ -221,11 +221,3 @@ class WaveUNetSeparator(BlockSeparator):
             answer = self.network(torch.from_numpy(heard).to(device)).cpu().numpy()
             for (start, first, last), block in zip(group, answer, strict=True):
                 yield first, block[:, first - start : last - start] / np.float32(gain)
-
-    def _loudness(self, mixture: np.ndarray, block: int = 2**20) -> float:
-        """Return the RMS of a mixture without taking a copy of it whole."""
-        length = mixture.shape[1]
-        parts = (mixture[:, first : first + block] for first in range(0, length, block))
-        found = float((sum(part.shape[1] * rms(part) ** 2 for part in parts) / length) ** 0.5)
-        check_heard(found)
-        return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from unmix import audio
 from unmix.errors import SpecError, UnmixError, one_of
+from unmix.models.blocks import BlockSeparator
 from unmix.models.separator import Separator
 from unmix.papers.evidence import MATERIAL, setting
 from unmix.papers.experiment import PAPERS, Row, experiments
@@ -86,15 +87,17 @@ def separate_file(
     sound, rate = audio.read(file)
     run = _stored(system, profile, store, data_root)
     spec = run.spec()
-    mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32)
+    mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32, copy=False)
+    del sound
     separator = restore(spec, run.weights)
     estimates = _estimates(separator, mixture, spec.mixing.sources)
-    peak = max(float(np.abs(estimate).max()) for estimate in estimates.values())
+    peak = max(float(max(estimate.max(), -estimate.min())) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
     for source, estimate in estimates.items():
         path = out / f"{file.stem}.{source}.wav"
-        audio.write(path, estimate * np.float32(gain), spec.stft.rate)
+        estimate *= np.float32(gain)
+        audio.write(path, estimate, spec.stft.rate)
         paths.append(path)
     return Separation(tuple(paths), _described(system, run), gain)
 
@@ -102,18 +105,29 @@ def separate_file(
 def _estimates(
     separator: Separator, mixture: np.ndarray, sources: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the estimates of a mixture `(channels, samples)`, each channel by itself."""
-    estimates: dict[str, list[np.ndarray]] = {}
-    for channel in mixture:
+    """Return the estimates of a mixture `(channels, samples)`, each channel by itself.
+
+    They are filled in as they come; beside them and the mixture no memory grows with the sound,
+    but with factorisations, which take a channel at once.
+    """
+    estimates = {source: np.zeros_like(mixture) for source in sources}
+    for number, channel in enumerate(mixture):
         # A silent channel beside a sounding one has silent sources.
-        parts = (
-            separator.separate(channel[None])
-            if channel.any()
-            else dict.fromkeys(sources, channel[None])
-        )
-        for source, estimate in parts.items():
-            estimates.setdefault(source, []).append(estimate)
-    return {source: np.concatenate(channels) for source, channels in estimates.items()}
+        if channel.any():
+            for source, first, piece in _pieces(separator, channel[None]):
+                estimates[source][number, first : first + len(piece)] = piece
+    return estimates
+
+
+def _pieces(separator: Separator, channel: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Yield source, first sample and estimate `(samples,)` of a channel `(1, samples)`."""
+    if isinstance(separator, BlockSeparator):
+        for first, rows in separator.stream(channel):
+            for source, row in zip(separator.sources, rows, strict=True):
+                yield source, first, row
+    else:
+        for source, estimate in separator.separate(channel).items():
+            yield source, 0, estimate[0]
 
 
 def _described(system: str, run: Run) -> str:

@@ -1,0 +1,44 @@
+"""What the benchmarks of networks share: a process of one's own, clocks, the machine's peak."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def clock(device: str) -> Callable[[], float]:
+    """Return the clock by which arithmetic is rated: on a CPU its own, which stops for others."""
+    return time.process_time if device == "cpu" else time.perf_counter
+
+
+def matrix_peak(device: str, dtype: torch.dtype, size: int = 2048, times: int = 4) -> float:
+    """Return the GFLOP/s of a square matrix product, the best of several."""
+    a, b = torch.randn(2, size, size, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(times):
+        started = clock(device)()
+        float((a @ b)[0, 0])  # waits for a GPU
+        best = min(best, clock(device)() - started)
+    return 2 * size**3 / best / 1e9
+
+
+def apart(file: str, **call: Any) -> dict[str, Any]:
+    """Carry out a measurement in a fresh process, so that its peak of memory is its own.
+
+    `file` is run with `one` and the call as JSON, and prints what it found as JSON.
+    """
+    words = [sys.executable, file, "one", json.dumps(call)]
+    return json.loads(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def resident() -> float:
+    """Return how much memory this process holds now, in MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20

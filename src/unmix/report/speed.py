@@ -1,0 +1,139 @@
+"""How fast lai's systems train and separate, as the benchmarks measured it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from unmix.report.measured import duration, recorded
+from unmix.report.tables import Shown, listed, scrolling
+
+SIDE_BY_SIDE = ("Proposed: GRU, 3 x 1000", "LSTM, 3 x 1000", "LSTM, 3 x 1000, without oneDNN")
+"""The paper's network, and the networks of LSTM cells that it is compared with."""
+
+
+def training() -> Shown:
+    """Return how much sound a second each system trains with, and its share of the peak.
+
+    There is a table for each kind of device that was measured.
+
+    Raises:
+        UnmixError: the file is not what the benchmark wrote.
+    """
+    return recorded("systems", lambda found: _each(found, _trained))
+
+
+def separation() -> Shown:
+    """Return how long each system takes for whole songs, and what memory beside the song.
+
+    Raises:
+        UnmixError: the file is not what the benchmark wrote.
+    """
+    return recorded("separating", lambda found: _each(found, _separated))
+
+
+def _each(found: Mapping[str, Any], show: Any) -> Shown:
+    """Return the tables of all devices, the CPU's first."""
+    whole = Shown("")
+    for _, record in sorted(found.items(), key=lambda item: (item[0] != "cpu", item[0])):
+        names, lines, entries = show(record)
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
+        body = "".join(
+            f'<tr><th scope="row">{html.escape(name)}</th>'
+            + "".join(f"<td>{html.escape(value)}</td>" for value in values)
+            + "</tr>"
+            for name, *values in lines
+        )
+        caption, entries = f"{record['title']} ({record['device']})", [*entries, *_origin(record)]
+        markup = scrolling(f"<tr>{head}</tr>", body, caption) + listed(entries)
+        whole += Shown(markup, "\n".join([caption, *map(", ".join, lines), *entries]))
+    return whole
+
+
+def _trained(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], list[str]]:
+    """Return headings, lines and notes of a record of `benchmarks/systems.py`."""
+    names = ("system", "precision", "weights", "batch", "s of sound a second", "GFLOP/s", "share")
+    peaks, lines = found["peak_gflops"], []
+    for row in found["rows"]:
+        taken = row["rated"]
+        middle, fast, slow = (
+            row["audio_s"] / time for time in (median(taken), min(taken), max(taken))
+        )
+        speed = row["gflop"] / median(taken)
+        lines.append(
+            [
+                row["what"].removesuffix(f", {row['precision']}").replace(" x ", " × "),
+                row["precision"],
+                f"{row['weights'] / 1e6:.1f} M",
+                f"{row['batch']} × {row['audio_s'] / row['batch']:.2f} s",
+                f"{middle:.3g} ({slow:.3g} to {fast:.3g})",
+                f"{speed:,.0f}",
+                f"{100 * speed / peaks[row['precision']]:.0f} %",
+            ]
+        )
+    turns = max(len(row["rated"]) for row in found["rows"])
+    products = " and ".join(f"{peak:,.0f} GFLOP/s in {name}" for name, peak in peaks.items())
+    notes = [
+        f"Each figure: the median of {turns} steps of forward, backward and Adam in turn with the "
+        "other systems, lowest to highest in brackets; on a CPU by the processor's own clock.",
+        f"Share: of what a product of matrices of 2048 × 2048 reached in the same process, "
+        f"{products}. Operations are those in products of matrices and convolutions.",
+    ]
+    return names, lines, notes + _beside(found["rows"])
+
+
+def _beside(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how many times as long as the GRU the LSTMs take for a step, turn by turn."""
+    taken = {row["what"]: row["rated"] for row in rows}
+    own, *others = SIDE_BY_SIDE
+    notes = []
+    for other in others:
+        if own in taken and other in taken:
+            ratios = [b / a for a, b in zip(taken[own], taken[other], strict=True)]
+            notes.append(
+                f"GRU against {other.replace(' x ', ' × ')}: a step of the LSTM takes "
+                f"{median(ratios):.2f} times as long as one of the GRU "
+                f"({min(ratios):.2f} to {max(ratios):.2f} over the turns)."
+            )
+    return notes
+
+
+def _separated(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], list[str]]:
+    """Return headings, lines and notes of a record of `benchmarks/separating.py`."""
+    names = ["system", "precision", "song", "time", "times real time", "memory beside the song"]
+    lines, partly = [], False
+    for row in found["rows"]:
+        seconds, cut = median(row["seconds"]), row["part"] < 1
+        partly |= cut
+        memory = f"{row['beside_mib']:,.0f} MiB"
+        if "device_mib" in row:
+            memory += f", GPU {row['device_mib']:,.0f} MiB"
+        lines.append(
+            [
+                row["system"] + (", the song at once" if row["at_once"] else ""),
+                row["precision"],
+                f"{row['minutes']} min, {row['song_mib']:.0f} MiB",
+                duration(seconds) + ("*" if cut else ""),
+                f"{60 * row['minutes'] / seconds:.3g}",
+                memory,
+            ]
+        )
+    notes = [
+        "Memory: the most that a fresh process held, less what it held before; estimates are "
+        "thrown away as they come. Each estimate kept takes as much as the song."
+    ]
+    if partly:
+        notes.append("*: ended before the song did, and scaled up to the whole of it.")
+    return names, lines, notes
+
+
+def _origin(found: Mapping[str, Any]) -> list[str]:
+    machine = found["machine"]
+    return [
+        f"Measured: on {found['made']}, on {machine['cores']} cores ({machine['architecture']}), "
+        f"with a load of {machine['load']:g} from other work at the start and of "
+        f"{machine['load_after']:g} in all at the end.",
+        f"To repeat: {found['command']}",
+    ]
