@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from unmix.errors import SpecError
-from unmix.models.recurrent import CELLS, RecurrentNetwork, _Recurrence, _relu_recurrence
+from unmix.models.recurrent import CELLS, LOOPS, RecurrentNetwork, _recurrence
 from unmix.training.losses import Loss
 
 
@@ -13,10 +13,11 @@ def noise(*shape, seed=0, dtype=torch.float32):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def rnn(inputs, units, seed=0):
+def layer_of(kind, inputs, units, seed=0):
+    how = {"nonlinearity": "relu"} if kind is nn.RNN else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.RNN(inputs, units, nonlinearity="relu", batch_first=True)
+        return kind(inputs, units, batch_first=True, **how)
 
 
 def gradients(run, layer, x, weights):
@@ -28,11 +29,12 @@ def gradients(run, layer, x, weights):
     return {"output": output.detach(), "input": given.grad, **found}
 
 
+@pytest.mark.parametrize("kind", LOOPS)
 @pytest.mark.parametrize(("batch", "frames"), [(3, 40), (1, 2), (2, 1)])
-def test_the_recurrence_is_torchs_with_all_its_gradients(batch, frames):
-    layer = rnn(6, 9)
+def test_the_recurrence_is_torchs_with_all_its_gradients(kind, batch, frames):
+    layer = layer_of(kind, 6, 9)
     x, weights = noise(batch, frames, 6), noise(batch, frames, 9, seed=1)
-    ours = gradients(lambda given: _relu_recurrence(layer, given), layer, x, weights)
+    ours = gradients(lambda given: _recurrence(LOOPS[kind], layer, given), layer, x, weights)
     theirs = gradients(lambda given: layer(given)[0], layer, x, weights)
     assert ours.keys() == theirs.keys()
     for name, wanted in theirs.items():
@@ -41,10 +43,14 @@ def test_the_recurrence_is_torchs_with_all_its_gradients(batch, frames):
     assert 0 < float((theirs["output"] > 0).float().mean()) < 1, "units are on and off"
 
 
-def test_the_recurrences_derivative_is_the_limit_of_differences():
-    drive = noise(5, 2, 4, dtype=torch.float64).requires_grad_()
-    weight = (0.5 * noise(4, 4, seed=1, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(_Recurrence.apply, (drive, weight), atol=1e-9, rtol=1e-7)
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3)])
+def test_the_recurrences_derivative_is_the_limit_of_differences(kind, gates):
+    shapes = (5, 2, 4 * gates), (4 * gates, 4), (4 * gates,)
+    given = [
+        (0.5 * noise(*shape, seed=seed, dtype=torch.float64)).requires_grad_()
+        for seed, shape in enumerate(shapes)
+    ]
+    assert torch.autograd.gradcheck(LOOPS[kind].apply, given, atol=1e-9, rtol=1e-7)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -5,6 +5,7 @@ Paper: A. Parwal, "Monaural Source Separation using Deep Recurrent Neural Networ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +83,9 @@ class MaskingNetwork(nn.Module):
         """Map magnitudes `(batch, frames, bins)` to outputs `(batch, frames, outputs * bins)`."""
         x = with_context(mixture, self.settings.context - 1)
         for layer in self.hidden:
-            if isinstance(layer, nn.RNN) and not x.is_cuda:
-                x = _relu_recurrence(layer, x)
+            loop = None if x.is_cuda else LOOPS.get(type(layer))
+            if loop is not None:
+                x = _recurrence(loop, layer, x)
             else:
                 x = torch.relu(layer(x)) if isinstance(layer, nn.Linear) else layer(x)[0]
         return self._output(x)
@@ -123,25 +125,25 @@ def _layer(cell: str, size: int, units: int) -> nn.Module:
     return nn.RNN(size, units, nonlinearity="relu", batch_first=True)
 
 
-def _relu_recurrence(layer: nn.RNN, x: Tensor) -> Tensor:
+def _recurrence(loop: type[torch.autograd.Function], layer: nn.Module, x: Tensor) -> Tensor:
     """Do what `layer(x)[0]` does, `(batch, frames, features)` to `(batch, frames, units)`, faster.
 
-    torch's own loop on a CPU forms the gradient of the recurrent weights frame by frame; here it
+    torch's own loops on a CPU form the gradient of the recurrent weights frame by frame; here it
     is one product over all frames.
     """
     own = dict(layer.named_parameters())
     drive = nn.functional.linear(x.transpose(0, 1), own["weight_ih_l0"], own["bias_ih_l0"])
-    drive = drive.float() + own["bias_hh_l0"]
-    return _Recurrence.apply(drive, own["weight_hh_l0"]).transpose(0, 1)  # type: ignore[no-any-return]
+    state = loop.apply(drive.float(), own["weight_hh_l0"], own["bias_hh_l0"])  # type: ignore[no-untyped-call]
+    return state.transpose(0, 1)  # type: ignore[no-any-return]
 
 
-class _Recurrence(torch.autograd.Function):
-    """h[t] = relu(a[t] + U h[t-1]) for `a` of shape `(frames, batch, units)`, h[-1] = 0."""
+class _Rectified(torch.autograd.Function):
+    """h[t] = relu(a[t] + U h[t-1] + b) for `a` of shape `(frames, batch, units)`, h[-1] = 0."""
 
     @staticmethod
-    def forward(ctx: Any, drive: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, drive: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         state = torch.empty_like(drive)
-        transposed = weight.t().contiguous()
+        transposed, drive = weight.t().contiguous(), drive + bias
         torch.clamp(drive[0], min=0.0, out=state[0])
         for t in range(1, len(drive)):
             torch.addmm(drive[t], state[t - 1], transposed, out=state[t])
@@ -150,7 +152,7 @@ class _Recurrence(torch.autograd.Function):
         return state
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         state, weight = ctx.saved_tensors
         units = state.shape[2]
         by_drive = grads[0].contiguous().clone()
@@ -159,4 +161,58 @@ class _Recurrence(torch.autograd.Function):
         for t in range(len(state) - 2, -1, -1):
             by_drive[t].addmm_(by_drive[t + 1], weight).mul_(active[t])
         by_weight = by_drive[1:].reshape(-1, units).t() @ state[:-1].reshape(-1, units)
-        return by_drive, by_weight
+        return by_drive, by_weight, by_drive.sum((0, 1))
+
+
+class _Gated(torch.autograd.Function):
+    """What `nn.GRU` does, given the input's share `a` of the gates, `(frames, batch, 3 units)`.
+
+    With reset gate r, update gate z and new state n, in this order, each with its own rows of U:
+    r, z = sigmoid(a + U h[t-1] + b), n = tanh(a + r (U h[t-1] + b)), h[t] = n + z (h[t-1] - n).
+    The last is lai's Eq. 7 with z as 1 - z. In lai's Eq. 6 the reset gate stands before the product
+    with the state; torch and cuDNN put it behind, and so do the experiments.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        frames, batch, units = *drive.shape[:2], weight.shape[1]
+        state = drive.new_zeros(frames + 1, batch, units)
+        gates, new = torch.empty_like(drive), drive.new_empty(frames, batch, units)
+        transposed = weight.t().contiguous()
+        for t in range(frames):
+            torch.addmm(bias, state[t], transposed, out=gates[t])
+            both, kept = gates[t, :, : 2 * units], gates[t, :, 2 * units :]
+            both.add_(drive[t, :, : 2 * units]).sigmoid_()
+            torch.addcmul(drive[t, :, 2 * units :], both[:, :units], kept, out=new[t]).tanh_()
+            torch.lerp(new[t], state[t], both[:, units:], out=state[t + 1])
+        ctx.save_for_backward(state, gates, new, weight)
+        return state[1:]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        state, gates, new, weight = ctx.saved_tensors
+        units = weight.shape[1]
+        reset, update, kept = gates.split(units, dim=2)
+        # The slopes of all frames at once; what goes back from frame to frame stays in the loop.
+        slope_new = (1 - update) * (1 - new.square())
+        slope_update = (state[:-1] - new) * update * (1 - update)
+        slope_reset = kept * reset * (1 - reset)
+        by_drive, by_product = torch.empty_like(gates), torch.empty_like(gates)
+        back = torch.zeros_like(state[0])
+        for t in range(len(new) - 1, -1, -1):
+            back = back + grads[0][t]
+            by_new = torch.mul(back, slope_new[t], out=by_drive[t, :, 2 * units :])
+            torch.mul(by_new, slope_reset[t], out=by_product[t, :, :units])
+            torch.mul(back, slope_update[t], out=by_product[t, :, units : 2 * units])
+            torch.mul(by_new, reset[t], out=by_product[t, :, 2 * units :])
+            back = torch.addmm(back * update[t], by_product[t], weight)
+        by_drive[:, :, : 2 * units] = by_product[:, :, : 2 * units]
+        flat = by_product.reshape(-1, 3 * units)
+        return by_drive, flat.t() @ state[:-1].reshape(-1, units), flat.sum(0)
+
+
+LOOPS: Mapping[type[nn.Module], type[torch.autograd.Function]] = {
+    nn.RNN: _Rectified,
+    nn.GRU: _Gated,
+}
+"""Layers, and what is faster than torch's own loop on a CPU (it has a kernel for LSTM layers)."""
