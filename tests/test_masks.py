@@ -110,6 +110,26 @@ def test_sources_that_never_sound_together_come_back_whole(kind, make_track):
     assert error_db(found["accompaniment"], other) < -100
 
 
+@pytest.mark.parametrize("kind", ORACLES)
+def test_an_oracle_masks_any_number_of_sources(kind):
+    rng = np.random.default_rng(0)
+    time = np.arange(8000) / 8000
+    tones = {
+        name: np.sin(2 * np.pi * f * time) for name, f in (("a", 500), ("b", 1500), ("c", 3000))
+    }
+    true = {
+        name: (tone + 1e-3 * rng.standard_normal(8000)).astype(np.float32)[None]
+        for name, tone in tones.items()
+    }
+    mixture = sum(true.values())
+    found = Oracle(kind).fit([], STFT(), 0).separate(mixture, true)
+    assert list(found) == list(true)
+    for name, sound in true.items():
+        assert error_db(found[name], sound) < -30
+    if kind in ("ibm", "irm"):
+        assert np.allclose(sum(found.values()), mixture, atol=1e-4), "the masks add up to one"
+
+
 def test_an_oracle_needs_the_truth_and_a_known_mask():
     with pytest.raises(SpecError, match="without references"):
         Oracle("irm").fit([], STFT(), 0).separate(np.ones((1, 2000), np.float32))

@@ -92,13 +92,26 @@ class OracleSeparator:
                 expected="the true sources",
                 do="choose a trained system",
             )
-        spectrum, target, other = (
-            self.stft.forward(torch.from_numpy(sound)) for sound in (mixture, *references.values())
-        )
-        mask = {
-            "ibm": lambda: masks.ideal_binary(target.abs(), other.abs()),
-            "irm": lambda: masks.ideal_ratio(target.abs(), other.abs()),
-            "psm": lambda: masks.phase_sensitive(target, spectrum),
-            "printed": lambda: masks.printed(target, other),
-        }[self.mask]()
-        return masked_estimates(mask, spectrum, mixture, self.stft, tuple(references))
+        spectrum = self.stft.forward(torch.from_numpy(mixture))
+        true = {
+            name: self.stft.forward(torch.from_numpy(sound)) for name, sound in references.items()
+        }
+        found = {name: self._mask(name, true, spectrum) for name in true}
+        if len(found) == 2:
+            mask = next(iter(found.values()))
+            return masked_estimates(mask, spectrum, mixture, self.stft, tuple(references))
+        return {
+            name: self.stft.inverse(mask * spectrum, mixture.shape[1]).numpy()
+            for name, mask in found.items()
+        }
+
+    def _mask(self, name: str, true: Mapping[str, Tensor], mixture: Tensor) -> Tensor:
+        """Return the mask of one source beside all others."""
+        target, others = true[name], torch.stack([true[each] for each in true if each != name])
+        if self.mask == "ibm":
+            return masks.ideal_binary(target.abs(), others.abs().amax(0))
+        if self.mask == "irm":
+            return masks.ideal_ratio(target.abs(), others.abs().sum(0))
+        if self.mask == "psm":
+            return masks.phase_sensitive(target, mixture)
+        return masks.printed(target, others.sum(0))
