@@ -45,6 +45,10 @@ LEARNING = {"tiny": 1e-3, "quick": 1e-3, "full": 3e-4}
 """Adam's learning rate. At 0.001 three layers of 1000 cells had learnt in 20 passes over the guitar
 what they learn at 0.0003 in one (validation loss 0.252 and 0.251); narrow networks want more."""
 
+CHUNK = 1.0
+"""Seconds that a recurrent network hears at a time while it trains. The time of a step goes by the
+frames of a chunk, one after the other, and hardly by how many chunks stand side by side."""
+
 STEP = 8.0
 """Seconds of sound in a step of the optimiser, the same for every system."""
 
@@ -81,7 +85,7 @@ def base(setting: Setting, target: str) -> Spec:
             patience=epochs,
             rate=LEARNING[name],
             schedule="cosine",
-            **steps(2.0),
+            **steps(CHUNK),
         ),
         mixing=Mixing(target=target),
         stft=STFT(rate=rate, window=window, hop=window // 2),
