@@ -1,4 +1,4 @@
-"""Convolutive NMF: its updates only descend, agree with scikit-learn's, and separate."""
+"""Supervised NMF: its updates only descend, agree with scikit-learn's, and separate."""
 
 import math
 
@@ -9,7 +9,15 @@ import torch
 from unmix.audio import at_level
 from unmix.datasets.track import Clip, Track
 from unmix.errors import DatasetError, SpecError
-from unmix.models.nmf import ConvolutiveNmf, approximation, divergence, factorise, shifted
+from unmix.models.nmf import (
+    ConvolutiveNmf,
+    approximation,
+    divergence,
+    factorise,
+    shared_out,
+    shifted,
+)
+from unmix.models.separator import masked_estimates
 from unmix.runs.scene import scenes
 from unmix.runs.spec import Mixing
 from unmix.stft import STFT
@@ -158,6 +166,84 @@ def test_learning_takes_no_more_frames_than_asked_for():
     one = brief.fit(scenes([whole], Mixing()), STFT(), 0).tensors()
     other = brief.fit(scenes([Track(whole.clip, RATE, cut)], Mixing()), STFT(), 0).tensors()
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
+TRIO = {"horn": (200, 350), "piano": (900, 1400), "violin": (2300, 3300)}
+
+
+def solo(name, seed, seconds=2.0):
+    sounds = {name: tones(TRIO[name], seconds, seed)}
+    return Track(Clip(f"{name}/{seed}", f"{name} {seed}"), RATE, sounds)
+
+
+@pytest.fixture
+def solos():
+    return [solo(name, 10 * number + seed) for number, name in enumerate(TRIO) for seed in (0, 1)]
+
+
+RECORDED = Mixing(level="recorded", targets=tuple(TRIO))
+
+
+def test_three_sources_are_learnt_from_solos_and_separated(solos):
+    ordinary = ConvolutiveNmf(rank=3, lags=1, iterations=40, steps=40)
+    separator = ordinary.fit(scenes(solos, RECORDED), STFT(), 0, RECORDED.targets)
+    assert {name: bases.shape for name, bases in separator.tensors().items()} == dict.fromkeys(
+        TRIO, (1, STFT().bins, 3)
+    )
+    heard = {name: solo(name, 77).sources[name] for name in TRIO}
+    mixture = sum(heard.values())
+    found = separator.separate(mixture)
+    assert list(found) == list(TRIO)
+    for name, sound in heard.items():
+        assert error_db(found[name], sound) < -20
+    assert np.allclose(sum(found.values()), mixture, atol=1e-6)
+    again = ordinary.restore(separator.tensors(), STFT(), RECORDED.targets).separate(mixture)
+    assert all(np.array_equal(again[name], found[name]) for name in TRIO)
+
+
+def test_scenes_of_several_references_teach_what_solos_teach(solos):
+    brief = ConvolutiveNmf(rank=2, lags=1, iterations=5, steps=3)
+    alone = brief.fit(scenes(solos[::2], RECORDED), STFT(), 0, RECORDED.targets).tensors()
+    sounds = {name: track.sources[name] for name, track in zip(TRIO, solos[::2], strict=True)}
+    together = [Track(Clip("all", "all"), RATE, sounds)]
+    found = brief.fit(scenes(together, RECORDED), STFT(), 0, RECORDED.targets).tensors()
+    assert all(torch.equal(alone[name], found[name]) for name in TRIO)
+
+
+def test_each_of_many_clips_has_an_equal_share_and_no_more_are_held():
+    few = ConvolutiveNmf(rank=2, lags=1, iterations=3, steps=3, frames=9)
+    parts = []
+    for number in range(1, 6):
+        parts = few._cut([*parts, torch.full((4, 20), float(number))])
+        assert sum(part.shape[1] for part in parts) <= 9
+    assert [part.shape[1] for part in parts] == [1] * 5
+    assert [float(part[0, 0]) for part in parts] == [1, 2, 3, 4, 5]
+
+
+def test_shares_of_a_mixture_are_what_masks_give_and_silence_goes_in_equal_parts():
+    from unmix import masks
+
+    stft, sound = STFT(), tones((300, 700), 1.0, 0)
+    spectrum = stft.forward(torch.from_numpy(sound))
+    silent = {name: torch.zeros(spectrum.shape[1:]) for name in TRIO}
+    for share in shared_out(silent, spectrum, sound, stft).values():
+        assert np.allclose(share, sound / 3, atol=1e-6)
+    first, second = (draw(*spectrum.shape[1:], seed=seed).float() for seed in (0, 1))
+    found = shared_out({"voice": first, "rest": second}, spectrum, sound, stft)
+    mask = masks.soft(first, second)[None]
+    wanted = masked_estimates(mask, spectrum, sound, stft, ("voice", "rest"))
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_silent_clips_teach_nothing_and_a_source_without_sound_is_refused(solos):
+    brief = ConvolutiveNmf(rank=2, lags=1, iterations=3, steps=3)
+    mute = Track(Clip("horn/mute", "mute"), RATE, {"horn": np.zeros((1, 9000), np.float32)})
+    wanted = brief.fit(scenes(solos, RECORDED), STFT(), 0, RECORDED.targets).tensors()
+    found = brief.fit(scenes([mute, *solos], RECORDED), STFT(), 0, RECORDED.targets).tensors()
+    assert all(torch.equal(wanted[name], found[name]) for name in TRIO)
+    piano = scenes([mute, *(each for each in solos if "piano" in each.sources)], RECORDED)
+    with pytest.raises(DatasetError, match="a part without clips of horn, violin"):
+        brief.fit(piano, STFT(), 0, RECORDED.targets)
 
 
 @pytest.mark.parametrize("name", ["rank", "lags", "iterations", "steps", "frames"])

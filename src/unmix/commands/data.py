@@ -11,6 +11,8 @@ from unmix.commands.options import DataRoot, folder
 from unmix.errors import DatasetError, command, one_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from unmix.datasets.remote import Report
 
 data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
@@ -24,20 +26,22 @@ def data_list(data_root: DataRoot = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from unmix.datasets.catalogue import MODULES, OPTIONS, STAND_INS, available, existing_root
+    from unmix.datasets.catalogue import MATERIAL, MODULES, OPTIONS, STAND_INS, existing_root
 
     root = existing_root(data_root)
     table = Table(title=f"Datasets (data root: {root or 'not set'})")
     for column in ("dataset", "here", "how to get it"):
         table.add_column(column)
-    for name in (each for each in MODULES if each not in OPTIONS):
+    for name, where in {**MODULES, **MATERIAL}.items():
         if name in STAND_INS:
             table.add_row(name, "embedded", f"unmix data make {name}")
-        else:
-            here = "yes" if available(name, data_root) else "no"
-            fetch = command("data", "fetch", name, data_root=root or "data")
-            asked = getattr(import_module(MODULES[name]), "ON_REQUEST", "")
-            table.add_row(name, here, asked or fetch)
+        elif name not in OPTIONS:
+            module = import_module(where)
+            here = "yes" if root is not None and module.here(root) else "no"
+            how = getattr(module, "ON_REQUEST", "")
+            how = how or command("data", "fetch", name, data_root=root or "data")
+            beside = getattr(module, "BESIDE", "")
+            table.add_row(name, here, f"{how}, and {beside}" if beside else how)
     Console().print(table)
 
 
@@ -45,11 +49,14 @@ def data_list(data_root: DataRoot = None) -> None:
 def data_verify(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. mir1k.")], data_root: DataRoot = None
 ) -> None:
-    """Check a dataset file by file against the index that the package ships."""
+    """Check a dataset file by file: against an index where one is known, else by decoding it."""
     from unmix.datasets.catalogue import existing_root
 
     module, root = _real(name), _root(data_root)
-    _told(module.verify(existing_root(root)))
+    report = module.verify(existing_root(root))
+    if name == "solos":
+        _beside_table1(report.material)
+    _told(report)
 
 
 @data.command("fetch")
@@ -67,6 +74,26 @@ def _told(report: Report) -> None:
         typer.echo(line)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _beside_table1(material: pd.DataFrame) -> None:
+    """Print the solo recordings as Table 1 of `uhlich` does, beside what it prints."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from unmix.papers.published import cells
+
+    printed = {(cell.keys["instrument"], cell.metric): cell for cell in cells("uhlich", "table1")}
+    table = Table(title="Solo recordings, and those of the paper (uhlich, Table 1)")
+    table.add_column("instrument")
+    for column in ("files", "hours", "seconds", "files (paper)", "hours (paper)"):
+        table.add_column(column, justify="right")
+    for row in material.to_dict("records"):
+        name = str(row["instrument"])
+        ours = (str(row["files"]), f"{row['hours']:.2f}", f"{row['seconds']:.1f}")
+        theirs = (printed[name, metric].text for metric in ("files", "hours"))
+        table.add_row(name, *ours, *theirs)
+    Console().print(table)
 
 
 @data.command("make")
@@ -100,12 +127,13 @@ def data_make(
 def _real(name: str):
     from importlib import import_module
 
-    from unmix.datasets.catalogue import MODULES, OPTIONS, STAND_INS
+    from unmix.datasets.catalogue import MATERIAL, MODULES, OPTIONS, STAND_INS
 
-    known = [each for each in MODULES if each not in (*OPTIONS, *STAND_INS)]
+    modules = {**MODULES, **MATERIAL}
+    known = [each for each in modules if each not in (*OPTIONS, *STAND_INS)]
     if name not in known:
         raise DatasetError(one_of("dataset", name, known), expected=", ".join(known))
-    return import_module(MODULES[name])
+    return import_module(modules[name])
 
 
 def _root(given: Path | None) -> Path:

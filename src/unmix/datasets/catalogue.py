@@ -16,11 +16,27 @@ MODULES = {
     "medleydb": "unmix.datasets.medleydb",
     "medleydb-stems": "unmix.datasets.medleydb",
     "medleydb-first-guitar": "unmix.datasets.medleydb",
+    "trios": "unmix.datasets.trios",
     "synthetic-voice": "unmix.datasets.synthetic",
     "synthetic-band": "unmix.datasets.band",
+    "synthetic-trios": "unmix.datasets.synthetic_trios",
 }
 """The datasets, and the module of each (imported when it is opened, so that a change in one dataset
 leaves the stored runs of the others valid)."""
+
+
+CLASSES = {
+    "unmix.datasets.mir1k": "Mir1k",
+    "unmix.datasets.medleydb": "MedleyDb",
+    "unmix.datasets.trios": "Trios",
+}
+"""The class of each module whose datasets are recordings. Beside it the module has `here(root)`,
+`get_it(root)`, `verify(root)` and `fetch(root)`."""
+
+
+MATERIAL = {"solos": "unmix.datasets.solos"}
+"""Recordings that datasets take from the data root and that make none by themselves; the module of
+each has all of `CLASSES` but the class."""
 
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -30,7 +46,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """Datasets that are another one with other options."""
 
 
-STAND_INS = {"synthetic-voice": "SyntheticVoice", "synthetic-band": "SyntheticBand"}
+STAND_INS = {
+    "synthetic-voice": "SyntheticVoice",
+    "synthetic-band": "SyntheticBand",
+    "synthetic-trios": "SyntheticTrios",
+}
 """Datasets that are rendered, and the class of each."""
 
 
@@ -62,10 +82,7 @@ def available(name: str, root: str | os.PathLike | None = None) -> bool:
     folder = data_root(root)
     if folder is None or name in STAND_INS:
         return False
-    module = import_module(MODULES[name])
-    if name.startswith("medleydb"):
-        return module.here(folder)  # type: ignore[no-any-return]
-    return module.wavfile_folder(folder).is_dir()  # type: ignore[no-any-return]
+    return import_module(MODULES[name]).here(folder)  # type: ignore[no-any-return]
 
 
 def whole(name: str, root: str | os.PathLike | None = None) -> bool:
@@ -100,9 +117,8 @@ def open_dataset(
     folder = data_root(root)
     if folder is None:
         raise DatasetError(f"{name}: no folder with datasets is set", do=module.get_it())
-    if name.startswith("medleydb"):
-        return module.MedleyDb(folder, **OPTIONS.get(name, {}))  # type: ignore[no-any-return]
-    return module.Mir1k(folder)  # type: ignore[no-any-return]
+    opened = getattr(module, CLASSES[MODULES[name]])
+    return opened(folder, **OPTIONS.get(name, {}))  # type: ignore[no-any-return]
 
 
 def chosen(split: Mapping[str, Sequence[str]], clips: tuple[int, int, int] | None) -> dict:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unmix.datasets import remote, splits
+from unmix.datasets.digests import digests
 from unmix.datasets.medleydb_songs import (
     CLIP_SECONDS,
     FILES,
@@ -44,7 +45,6 @@ from unmix.datasets.medleydb_songs import (
 )
 from unmix.datasets.track import PARTS, Clip, Track
 from unmix.errors import AudioError, DatasetError, one_of
-from unmix.files import put
 
 SPLITS_FILE = FILES / "medleydb-splits.json"
 
@@ -239,7 +239,9 @@ class MedleyDb:
         if self._fingerprint is None:
             options = [self.layer, self.guitars, self.needs, self.seconds, self.shortest]
             whole = hashlib.sha256(json.dumps(options).encode())
-            of_file = digests(part.path for song in self.songs.values() for part in song.parts)
+            of_file = digests(
+                "medleydb", (part.path for song in self.songs.values() for part in song.parts)
+            )
             for song in self.songs.values():
                 for part in song.parts:
                     line = (song.name, part.path.name, part.role, of_file[part.path])
@@ -255,34 +257,6 @@ class _Sound:
     song: str
     rate: int
     sources: Mapping[str, np.ndarray] = field(repr=False)
-
-
-def digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return the SHA-256 of each file, computed anew only where its size or time has changed.
-
-    They are kept in `medleydb/digests.json` in the folder that the environment variable
-    `UNMIX_CACHE` names, else in `~/.cache/unmix`; a cache that cannot be read or written costs
-    time and nothing else.
-    """
-    root = Path(os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix")
-    file, known = root / "medleydb" / "digests.json", {}
-    with suppress(OSError, ValueError):
-        known = json.loads(file.read_text(encoding="utf-8"))
-    found, kept = {}, dict(known) if isinstance(known, dict) else {}
-    for path in paths:
-        state = path.stat()
-        place, mark = str(path.resolve()), [state.st_size, state.st_mtime_ns]
-        entry = kept.get(place)
-        if not (isinstance(entry, list) and len(entry) == 3 and entry[:2] == mark):
-            with path.open("rb") as opened:
-                entry = [*mark, hashlib.file_digest(opened, "sha256").hexdigest()]
-            kept[place] = entry
-        found[path] = str(entry[2])
-    if kept != known:
-        with suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            put(file, json.dumps(kept, indent=0))
-    return found
 
 
 def get_it(root: str | os.PathLike = "data") -> str:

@@ -165,6 +165,11 @@ def wavfile_folder(root: str | os.PathLike, folder: str = "MIR-1K") -> Path:
     return Path(root) / folder / "Wavfile"
 
 
+def here(root: str | os.PathLike) -> bool:
+    """Return whether the folder of clips is in a data root."""
+    return wavfile_folder(root).is_dir()
+
+
 def find_files(root: str | os.PathLike, folder: str = "MIR-1K") -> dict[str, Path]:
     """Return the file of each clip of the index that is there; a WAV goes before a FLAC.
 

@@ -48,7 +48,7 @@ class StandIn(abc.ABC, Generic[S]):
     """A dataset that is rendered where it is used.
 
     Attributes:
-        splits: names of its splits, which all mean the same one.
+        splits: names of its splits, which all mean the same one unless `dealt` says otherwise.
         rate: in Hz, at which rendered sound is kept.
         renderers: the modules whose source decides the samples, beside this one.
     """
@@ -81,11 +81,15 @@ class StandIn(abc.ABC, Generic[S]):
         root = cache or os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix"
         self.cache = Path(root)
         self._clips: dict[str, tuple[Clip, S]] = {}
-        self._split: dict[str, tuple[str, ...]] = {}
+        self._split: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in self.splits}
         for part in PARTS:
-            found = self._first(part, self.counts[part])
-            self._clips |= {clip.name: (clip, song) for clip, song in found}
-            self._split[part] = tuple(clip.name for clip, _ in found)
+            for name, found in self.dealt(part).items():
+                self._clips |= {clip.name: (clip, song) for clip, song in found}
+                self._split.setdefault(name, {})[part] = tuple(clip.name for clip, _ in found)
+
+    def dealt(self, part: str) -> Mapping[str, Sequence[tuple[Clip, S]]]:
+        """Return the clips of a part, with their songs, by split: here the same for all."""
+        return dict.fromkeys(self.splits, self._first(part, self.counts[part]))
 
     def _first(self, part: str, count: int) -> list[tuple[Clip, S]]:
         """Return the first `count` clips of a part, with their songs."""
@@ -125,18 +129,20 @@ class StandIn(abc.ABC, Generic[S]):
         return [clip for clip, _ in self._clips.values()]
 
     def split(self, name: str) -> Mapping[str, Sequence[str]]:
-        """Return the clip names of each part; every name in `splits` means the same split.
+        """Return the clip names of each part.
 
         Raises:
             DatasetError: there is no such split.
         """
         if name not in self.splits:
             one = f"{self.splits[0]} (the stand-in has no other)"
-            many = f"one of {', '.join(self.splits)} (the stand-in's are all the same)"
+            alike = all(parts == self._split[self.splits[0]] for parts in self._split.values())
+            many = f"one of {', '.join(self.splits)}"
+            many += " (the stand-in's are all the same)" if alike else ""
             raise DatasetError(
                 one_of("split", name, self.splits), expected=many if len(self.splits) > 1 else one
             )
-        return dict(self._split)
+        return dict(self._split[name])
 
     def found(self, clip_name: str) -> tuple[Clip, S]:
         """Return a clip and its song.
@@ -167,7 +173,7 @@ class StandIn(abc.ABC, Generic[S]):
             DatasetError: the SoundFont is missing, or the disk does not keep what is written.
             AudioError: the cache cannot be written.
         """
-        folder = self.cache / self.name / recipe(self.renderers)[:16]
+        folder = self.cache / self.name / self.recipe()[:16]
         with _LOCK:
             sound = self._stored(folder, song, sound_name, sources)
             if sound is None:
@@ -206,13 +212,21 @@ class StandIn(abc.ABC, Generic[S]):
                 do="free some disk space, or set UNMIX_CACHE to another folder",
             ) from error
 
+    def recipe(self) -> str:
+        """Return a hash over what decides the samples.
+
+        Raises:
+            DatasetError: a SoundFont is missing.
+        """
+        return recipe(self.renderers)
+
     def fingerprint(self) -> str:
         """Return a hash over what renders the clips, and how many there are of each part.
 
         Raises:
             DatasetError: the SoundFont is missing.
         """
-        state = f"{recipe(self.renderers)} {json.dumps(self.counts, sort_keys=True)}"
+        state = f"{self.recipe()} {json.dumps(self.counts, sort_keys=True)}"
         return hashlib.sha256(state.encode()).hexdigest()
 
 

@@ -1,9 +1,11 @@
-"""Convolutive NMF (non-negative matrix factor deconvolution), the baseline [8] of parwal.
+"""Supervised NMF, convolutive (non-negative matrix factor deconvolution) or ordinary.
 
 Smaragdis 2004: V is approximated by the sum over lags of W[lag] shift(H, lag), with the
-generalised Kullback-Leibler divergence and multiplicative updates. It is used with supervision:
-bases of each source are learnt from the training part, then held while the activations of a
-mixture are found, and a soft mask is made of the two parts' spectra.
+generalised Kullback-Leibler divergence and multiplicative updates. Bases of each source are learnt
+from the training part, then held while the activations of a mixture are found, and soft masks are
+made of the sources' spectra. With several lags and two sources it is the baseline [8] of parwal;
+with one lag and the instruments of a trio, learnt from solo recordings, the supervised NMF that
+uhlich tried and dropped (footnote 5, after Grais and Erdogan 2011).
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ import torch
 from torch import Tensor
 
 from unmix import masks
-from unmix.audio import at_level
+from unmix.audio import at_level, rms
 from unmix.datasets.track import VOICE, Scene
 from unmix.errors import DatasetError, SpecError
-from unmix.models.separator import masked_estimates
 from unmix.stft import STFT
 
 SMALL = 1e-9
@@ -50,23 +51,41 @@ class ConvolutiveNmf:
     def fit(
         self, scenes: Iterable[Scene], stft: STFT, seed: int, sources: Sequence[str] = VOICE
     ) -> NmfSeparator:
-        """Learn the bases of target and accompaniment, each source at the same level."""
+        """Learn the bases of each source from the scenes that have it, all at the same level.
+
+        Raises:
+            DatasetError: no scene has a source, or it is silent in all of them.
+        """
         spectra: dict[str, list[Tensor]] = {name: [] for name in sources}
         for scene in scenes:
-            for name, parts in spectra.items():
-                sound = torch.from_numpy(at_level(scene.references[name]))
-                parts.append(stft.forward(sound)[0].abs())
-        if not spectra[sources[0]]:
-            raise DatasetError("a part without clips", expected="at least one clip to learn from")
+            for name, sound in scene.references.items():
+                # There is nothing to learn from silence.
+                if rms(sound) > 0.0:
+                    known = stft.forward(torch.from_numpy(at_level(sound)))[0].abs()
+                    spectra[name] = self._cut([*spectra[name], known])
+        missing = [name for name, parts in spectra.items() if not parts]
+        if missing:
+            raise DatasetError(
+                f"a part without clips of {', '.join(missing)}",
+                expected="at least one clip of each source to learn from",
+            )
         generator = torch.Generator().manual_seed(seed)
         bases = {}
         for name, parts in spectra.items():
-            share = max(1, self.frames // len(parts))
-            material = torch.cat([part[:, :share] for part in parts], dim=1)
+            material = torch.cat(parts, dim=1)
             start = torch.rand(self.lags, stft.bins, self.rank, generator=generator) + 0.1
             activations = torch.rand(self.rank, material.shape[1], generator=generator) + 0.1
             bases[name] = factorise(material, start, activations, self.iterations)[0]
         return NmfSeparator(bases, stft, self.steps)
+
+    def _cut(self, parts: list[Tensor]) -> list[Tensor]:
+        """Return spectra of as many frames as each clip may have.
+
+        More clips leave fewer to each, so that no more than `frames` (or one a clip) are ever held.
+        """
+        share = max(1, self.frames // len(parts))
+        # A copy: a view would keep all frames.
+        return [part[:, :share].clone() if part.shape[1] > share else part for part in parts]
 
     def restore(
         self, tensors: Mapping[str, Tensor], stft: STFT, sources: Sequence[str] = VOICE
@@ -136,8 +155,36 @@ def factorise(
     return bases, activations
 
 
+def shared_out(
+    parts: Mapping[str, Tensor], spectrum: Tensor, mixture: np.ndarray, stft: STFT
+) -> dict[str, np.ndarray]:
+    """Share a mixture out among its sources by soft masks; what comes out adds up to it.
+
+    Args:
+        parts: non-negative, `(bins, frames)` for each source: a mask is a part over their sum.
+        spectrum: complex, of the mixture, `(1, bins, frames)`.
+        mixture: `(1, samples)`.
+        stft: the transform that made `spectrum`.
+
+    Returns:
+        the estimate of each source, `(1, samples)`.
+    """
+    *first, last = parts
+    found: dict[str, np.ndarray] = {}
+    for name in first:
+        others = [part for other, part in parts.items() if other != name]
+        rest = sum(others[1:], others[0])
+        # The rest counts as many sources as it has, so that silence is shared in equal parts.
+        mask = masks.soft(parts[name], rest + (len(others) - 1) * masks.TINY)
+        found[name] = stft.inverse(mask[None] * spectrum, mixture.shape[1]).cpu().numpy()
+    # The transform is linear and invertible: what the last mask would give is the remainder.
+    estimates = list(found.values())
+    found[last] = mixture - sum(estimates[1:], estimates[0])
+    return found
+
+
 class NmfSeparator:
-    """Finds the activations of learnt bases in a mixture and masks it with the two parts.
+    """Finds the activations of learnt bases in a mixture and masks it with the sources' parts.
 
     The target's bases come first.
     """
@@ -155,12 +202,15 @@ class NmfSeparator:
     ) -> dict[str, np.ndarray]:
         """Return the estimate of each source, `(1, samples)`, of a mixture `(1, samples)`."""
         spectrum = self.stft.forward(torch.from_numpy(mixture))
-        target, rest = self.bases.values()
-        both, rank = torch.cat([target, rest], dim=2), target.shape[2]
+        together = torch.cat(list(self.bases.values()), dim=2)
         magnitudes = spectrum[0].abs()
-        start = torch.full((both.shape[2], magnitudes.shape[1]), float(magnitudes.mean()) + SMALL)
-        _, activations = factorise(magnitudes, both, start, self.steps, learn=False)
-        first = approximation(both[:, :, :rank], activations[:rank])
-        second = approximation(both[:, :, rank:], activations[rank:])
-        mask = masks.soft(first, second)[None]
-        return masked_estimates(mask, spectrum, mixture, self.stft, tuple(self.bases))
+        start = torch.full(
+            (together.shape[2], magnitudes.shape[1]), float(magnitudes.mean()) + SMALL
+        )
+        _, activations = factorise(magnitudes, together, start, self.steps, learn=False)
+        own = activations.split([bases.shape[2] for bases in self.bases.values()])
+        parts = {
+            name: approximation(bases, each)
+            for (name, bases), each in zip(self.bases.items(), own, strict=True)
+        }
+        return shared_out(parts, spectrum, mixture, self.stft)

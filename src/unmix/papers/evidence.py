@@ -27,8 +27,10 @@ from unmix.papers.experiment import (
     Setting,
     experiment,
     has_subset,
+    materials,
     paper,
     profile,
+    stands_in,
 )
 from unmix.papers.published import by_row, published
 from unmix.runs.places import results_folder
@@ -54,8 +56,8 @@ def setting(
 ) -> Setting:
     """Return what experiments are built for.
 
-    `tiny` always takes the stand-in and `full` always the paper's dataset; `quick` takes a subset
-    of the dataset where it is there, else the stand-in.
+    `tiny` always takes the stand-in and `full` the paper's dataset; `quick` takes a subset of the
+    dataset where it is there, else the stand-in, and so does `full` for papers that allow it.
 
     Raises:
         DatasetError: a data root is named that does not exist (the stand-in would hide it).
@@ -63,7 +65,8 @@ def setting(
     chosen = profile(profile_name)
     existing_root(data_root)
     name = paper(paper_name).DATASET
-    real = chosen.name == "full" or (chosen.name == "quick" and available(name, data_root))
+    there = chosen.name != "tiny" and available(name, data_root)
+    real = there or (chosen.name == "full" and not stands_in(paper_name))
     part = real and has_subset(paper_name) and not whole(name, data_root)
     return Setting(chosen, real, backend, part)
 
@@ -210,8 +213,10 @@ def wanted(
 
     chosen = [setting(paper_name, profile_name, data_root, backend)]
     if best:
-        parts = (False, True) if has_subset(paper_name) else (False,)
-        chosen += [Setting(PROFILES["full"], True, backend, part) for part in parts]
+        chosen += [
+            Setting(PROFILES["full"], real, backend, part)
+            for real, part in materials(paper_name, "full")
+        ]
     root = str(root_of(data_root) or "")
     found: dict[tuple[str, ...], list[Wanted]] = {}
     for full, each in enumerate(chosen):

@@ -2,9 +2,10 @@
 
 A paper is a module of this package with `DATASET`, `BUDGET` (its own training, in words), `FIGURES`
 (a figure's notebook to the experiment that it draws), maybe `SUBSET` (the split of a part of the
-dataset that stands in where the whole is not there) and `experiments(setting)`, and a folder of
-the same name with what it published, see `published`. Nothing in it computes. A folder without a
-module has published numbers and no experiments.
+dataset that stands in where the whole is not there), maybe `STANDS_IN` (true where `full` takes the
+stand-in if the dataset is not there) and `experiments(setting)`, and a folder of the same name with
+what it published, see `published`. Nothing in it computes. A folder without a module has published
+numbers and no experiments.
 """
 
 from __future__ import annotations
@@ -142,6 +143,21 @@ def paper(name: str) -> ModuleType:
 def has_subset(paper_name: str) -> bool:
     """Return whether a paper names a part of its dataset that can be had without the whole."""
     return hasattr(paper(paper_name), "SUBSET")
+
+
+def stands_in(paper_name: str) -> bool:
+    """Return whether the stand-in has the full training where a paper's dataset is not there."""
+    return getattr(paper(paper_name), "STANDS_IN", False)
+
+
+def materials(paper_name: str, profile_name: str) -> list[tuple[bool, bool]]:
+    """Return what a profile may be run on: `Setting.real` and `Setting.part`, the best first."""
+    dataset = [(True, False)] + [(True, True)] * has_subset(paper_name)
+    if profile_name == "tiny":
+        return [(False, False)]
+    if profile_name == "full" and not stands_in(paper_name):
+        return dataset
+    return [*dataset, (False, False)]
 
 
 def experiments(paper_name: str, setting: Setting) -> dict[str, Experiment]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unmix.papers.experiment import PAPERS, PROFILES, Setting, experiments, has_subset
+from unmix.papers.experiment import PAPERS, PROFILES, Setting, experiments, materials
 from unmix.runs.spec import BACKENDS
-
-MATERIALS = {"tiny": (False,), "quick": (True, False), "full": (True,)}
-"""Whether a profile takes the paper's dataset (True), its stand-in (False), or what is there."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,15 @@ def families() -> dict[str, list[Place]]:
 
     A spec may stand in several tables, and its family is then named once for each.
     """
-    settings = [
-        Setting(PROFILES[name], real, backend, part)
-        for name, materials in MATERIALS.items()
-        for real in materials
-        for backend in BACKENDS
-        for part in (False, True)
-        if real or not part
-    ]
     found: dict[str, list[Place]] = {}
     for paper in PAPERS:
+        settings = [
+            Setting(profile, real, backend, part)
+            for profile in PROFILES.values()
+            for real, part in materials(paper, profile.name)
+            for backend in BACKENDS
+        ]
         for setting in settings:
-            if setting.part and not has_subset(paper):
-                continue
             for experiment in experiments(paper, setting).values():
                 for row in experiment.rows:
                     label = ", ".join(row.keys.values())
