@@ -47,6 +47,22 @@ def clipped_ratio(estimate: Tensor, mixture: Tensor) -> Tensor:
     return (estimate.abs() / (mixture.abs() + TINY)).clamp(max=1.0)
 
 
+def wiener(magnitudes: Tensor, exponent: float = 2.0) -> Tensor:
+    """Single-channel Wiener filter of several sources (uhlich Sec. 3): |s_j|^p / sum |s_i|^p.
+
+    The exponent is the paper's silence; with 2 it is the ratio of powers. The masks add up to 1;
+    where all magnitudes vanish they are equal.
+
+    Args:
+        magnitudes: `(sources, ...)`, not negative.
+        exponent: the power.
+    """
+    largest = magnitudes.amax(0)
+    # Against the largest, so that no power of a small number becomes zero.
+    powers = torch.where(largest > 0.0, magnitudes / largest, 1.0) ** exponent
+    return powers / powers.sum(0)
+
+
 def ideal_ratio(target: Tensor, accompaniment: Tensor) -> Tensor:
     """Oracle: the soft mask of the true magnitudes (IRM)."""
     return soft(target, accompaniment)

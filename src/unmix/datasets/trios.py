@@ -55,8 +55,8 @@ TOLERANCE = 0.1
 """Difference in seconds between the tracks of a piece that is filled up with silence."""
 
 ARCHIVES = (remote.Archive("https://zenodo.org/records/6797837/files/TRIOS Dataset.zip"),)
-"""The record at Zenodo, as one public program names it; the university's own host is gone. No checksum
-is known, which is why `fetch` decodes what comes out of it."""
+"""The record at Zenodo, as one public program names it; the university's own host is gone. No
+checksum is known, which is why `fetch` decodes what comes out of it."""
 
 BESIDE = "solos"
 """Recordings that have to be there as well before the dataset can be used."""

@@ -22,6 +22,8 @@ KINDS: Mapping[str, str] = {
     "waveunet": "unmix.models.waveunet:WaveUNet",
     "hourglass": "unmix.models.hourglass:StackedHourglass",
     "nmf": "unmix.models.nmf:ConvolutiveNmf",
+    "blind": "unmix.models.blind:BlindNmf",
+    "instruments": "unmix.models.extraction:InstrumentNetwork",
     "oracle": "unmix.models.oracle:Oracle",
     "mixture": "unmix.models.oracle:Mixture",
 }
