@@ -13,15 +13,13 @@ vectors in memory and their covariance as one product of matrices. Times include
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import apart, clock, matrix_peak, resident
+from measuring import apart, clock, device_name, matrix_peak, parser, resident
 from recording import Record
 
 from unmix.runs.machine import peak_memory
@@ -132,17 +130,11 @@ def descend(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("task", nargs="?", choices=["one"], help=argparse.SUPPRESS)
-    parser.add_argument("call", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--vectors", type=int, default=16384, help="of least squares")
-    parser.add_argument("--held", type=int, default=8192, help="vectors of L-BFGS, in memory")
-    parser.add_argument("--turns", type=int, default=5, help="iterations of L-BFGS")
-    parser.add_argument("--record", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--vectors", type=int, default=16384, help="of least squares")
+    arguments.add_argument("--held", type=int, default=8192, help="vectors of L-BFGS, in memory")
+    arguments.add_argument("--turns", type=int, default=5, help="iterations of L-BFGS")
+    options = arguments.parse_args()
     if options.task:
         print(json.dumps(solve(**json.loads(options.call))))
         return
@@ -154,7 +146,7 @@ def main() -> None:
         f"--held {options.held} --turns {options.turns} --record results/benchmarks/layerwise.json",
     )
     peak = matrix_peak(device, torch.float32)
-    record.about["device"] = "CPU, one thread" if device == "cpu" else torch.cuda.get_device_name()
+    record.about["device"] = device_name(device)
     record.about["matrix_peak_gflops"] = round(peak, 1)
     made = generator(device)
     each = descend(record, made, options.held, options.turns, device, peak)

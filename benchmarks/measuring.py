@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,6 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all have, and `task` and `call` for `apart`."""
+    made = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("task", nargs="?", choices=["one"], help=argparse.SUPPRESS)
+    made.add_argument("call", nargs="?", help=argparse.SUPPRESS)
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--record", type=Path, metavar="FILE")
+    return made
+
+
+def device_name(device: str) -> str:
+    """Return what a record says of where it was made."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "CPU, one thread"
 
 
 def clock(device: str) -> Callable[[], float]:

@@ -14,17 +14,15 @@ recurrent networks also take the song in one piece ("at once"), as a comparison.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import apart, resident
+from measuring import apart, device_name, parser, resident
 from recording import Record
 
 from unmix.models.separator import NetworkSeparator
@@ -107,16 +105,10 @@ def separate(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("task", nargs="?", choices=["one"], help=argparse.SUPPRESS)
-    parser.add_argument("call", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds a song at most")
-    parser.add_argument("--only", default="", help="systems whose name holds this")
-    parser.add_argument("--record", type=Path, metavar="FILE")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--budget", type=float, default=60.0, help="seconds a song at most")
+    arguments.add_argument("--only", default="", help="systems whose name holds this")
+    options = arguments.parse_args()
     if options.task:
         print(json.dumps(separate(**json.loads(options.call))))
         return
@@ -127,9 +119,7 @@ def main() -> None:
         f"python benchmarks/separating.py {' '.join([*words, '--record'])} "
         "results/benchmarks/separating.json",
     )
-    record.about["device"] = (
-        "CPU, one thread" if options.device == "cpu" else torch.cuda.get_device_name(options.device)
-    )
+    record.about["device"] = device_name(options.device)
     for system, precision, minutes, at_once in CALLS:
         if options.only not in system:
             continue

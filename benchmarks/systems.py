@@ -27,7 +27,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from measuring import clock, matrix_peak
+from measuring import clock, device_name, matrix_peak
 from recording import Record
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -191,7 +191,7 @@ def main() -> None:
             batch = 1 if slow else spec.training.batch  # type: ignore[union-attr]
             field.append(Contender(name, spec, options.device, batch))
     record.about["peak_gflops"] = measure(field, turns, options.device)
-    record.about["device"] = _named(options.device)
+    record.about["device"] = device_name(options.device)
     for each in field:
         rated = each.seconds if clock(options.device) is time.perf_counter else each.by_processor
         more = {
@@ -212,12 +212,6 @@ def main() -> None:
 
 def _unless_cpu(device: str) -> list[str]:
     return [] if device == "cpu" else ["--device", device]
-
-
-def _named(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return "CPU, one thread"
 
 
 if __name__ == "__main__":

@@ -77,6 +77,24 @@ def read(
     return np.ascontiguousarray(data.T), found_rate
 
 
+def header(path: Path) -> tuple[int, int]:
+    """Return the number of frames of a sound file and its rate in Hz, from its header alone.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".") or "unreadable"
+        raise AudioError(
+            f"{path}: cannot be read as sound ({reason})", do="copy or convert the file anew"
+        ) from error
+    return info.frames, info.samplerate
+
+
 @contextlib.contextmanager
 def _quiet_decoders() -> Iterator[None]:
     """Hold back what decoders write to standard error, past Python (the one of MP3 does).

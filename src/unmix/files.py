@@ -1,4 +1,4 @@
-"""Small files: written whole or not at all, and YAML read as plain data."""
+"""Small files: written whole or not at all, where they are cached, and YAML read as plain data."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def put(path: Path, text: str) -> None:
         # A read-only disk refuses to remove even what is not there.
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made anew: `UNMIX_CACHE`, else `~/.cache/unmix`."""
+    return Path(os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix")
 
 
 def from_yaml(text: str) -> Any:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from unmix.files import put
+from unmix.files import cache_folder, put
 
 
 def digests(dataset: str, paths: Iterable[Path]) -> dict[Path, str]:
     """Return the SHA-256 of each file, computed anew only where its size or time has changed.
 
-    They are kept in `DATASET/digests.json` in the folder that the environment variable
-    `UNMIX_CACHE` names, else in `~/.cache/unmix`; a cache that cannot be read or written costs
-    time and nothing else.
+    They are kept in `DATASET/digests.json` in `files.cache_folder`; a cache that cannot be read or
+    written costs time and nothing else.
     """
-    root = Path(os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix")
-    file, known = root / dataset / "digests.json", {}
+    file, known = cache_folder() / dataset / "digests.json", {}
     with suppress(OSError, ValueError):
         known = json.loads(file.read_text(encoding="utf-8"))
     found, kept = {}, dict(known) if isinstance(known, dict) else {}

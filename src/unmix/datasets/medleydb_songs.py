@@ -258,17 +258,15 @@ def _folder(inside: Path, layer: str) -> str:
 
 def _common_shape(paths: Sequence[Path]) -> tuple[int, int]:
     """Return the rate and the number of samples that all the files have in common."""
-    import soundfile
-
     found: dict[tuple[int, int], list[str]] = {}
     for path in paths:
         try:
-            info = soundfile.info(str(path))
-        except (soundfile.LibsndfileError, RuntimeError) as error:
+            frames, rate = audio.header(path)
+        except AudioError as error:
             raise DatasetError(
                 f"{path}: cannot be read as sound", do="copy the file anew; it may be cut short"
             ) from error
-        found.setdefault((info.samplerate, info.frames), []).append(path.name)
+        found.setdefault((rate, frames), []).append(path.name)
     if len(found) > 1:
         usual = max(found, key=lambda shape: len(found[shape]))
         odd = next(shape for shape in found if shape != usual)

@@ -17,14 +17,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from unmix import audio
 from unmix.datasets import remote, splits
+from unmix.datasets.fetching import fetched
 from unmix.datasets.track import PARTS, Clip, Track
 from unmix.errors import AudioError, DatasetError, command, one_of
 
@@ -307,28 +306,15 @@ def fetch(
         DatasetError: no host gives the archive, it is damaged or unsafe, or the disk is full.
     """
     root = Path(root)
-    with suppress(DatasetError):
-        if (report := verify(root)).ok:
-            return report
-    folder = root / "downloads"
-    archive = remote.download(
+    return fetched(
+        root / "MIR-1K",
+        verify,
         archives,
-        folder,
-        by_hand=f"get one of {', '.join(a.url for a in archives)} in a browser and either put "
-        f"the archive into {folder}, or unpack it so that "
-        f"{wavfile_folder(root) / 'abjones_1_01.wav'} exists",
+        inside="Wavfile",
+        get=f"get one of {', '.join(each.url for each in archives)}",
+        example=wavfile_folder(root) / "abjones_1_01.wav",
         progress=progress,
     )
-    earlier = remote.unpack(archive, root / "MIR-1K", inside="Wavfile")
-    report = verify(root)
-    notes = [*report.notes]
-    if report.ok:
-        archive.unlink()
-    else:
-        notes.append(f"Delete {archive} to make the next fetch download it anew.")
-    if earlier:
-        notes.append(f"The folder that was there before is kept as {earlier}.")
-    return replace(report, notes=notes)
 
 
 def left_out(split: str) -> list[str]:

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from unmix import audio
 from unmix.datasets import remote
 from unmix.datasets.digests import digests
 from unmix.datasets.solos_files import (
     EXPECTED,
     INSTRUMENTS,
     get_it,
-    header,
     listing,
     mono,
 )
@@ -112,7 +112,7 @@ class Solos:
 
     def _sort(self, name: str, instrument: str, path: Path, player: str) -> None:
         try:
-            frames, rate = header(path)
+            frames, rate = audio.header(path)
         except AudioError as error:
             self.broken[name] = str(error)
             return

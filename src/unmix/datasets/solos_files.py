@@ -208,21 +208,3 @@ def mono(path: Path, rate: int) -> np.ndarray:
             do="turn the sign of one channel, or leave the file out",
         )
     return audio.resample(sound, found, rate).astype(np.float32, copy=False)
-
-
-def header(path: Path) -> tuple[int, int]:
-    """Return the number of frames of a sound file and its rate in Hz, from its header alone.
-
-    Raises:
-        AudioError: it cannot be read.
-    """
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".") or "unreadable"
-        raise AudioError(
-            f"{path}: cannot be read as sound ({reason})", do="copy or convert the file anew"
-        ) from error
-    return info.frames, info.samplerate

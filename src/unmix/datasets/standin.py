@@ -11,7 +11,6 @@ import abc
 import functools
 import hashlib
 import json
-import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from unmix.datasets import rendering
 from unmix.datasets.soundfont import general_midi
 from unmix.datasets.track import PARTS, Clip, Track
 from unmix.errors import AudioError, DatasetError, one_of
-from unmix.files import put
+from unmix.files import cache_folder, put
 
 COUNTS = {"train": 60, "valid": 12, "test": 24}
 """How many clips each part has where nothing else is said."""
@@ -78,8 +77,7 @@ class StandIn(abc.ABC, Generic[S]):
                     expected=f"for each of {', '.join(PARTS)} a number of clips, 0 or more",
                 )
         self.counts = {part: int(counts.get(part, 0)) for part in PARTS}
-        root = cache or os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix"
-        self.cache = Path(root)
+        self.cache = Path(cache or cache_folder())
         self._clips: dict[str, tuple[Clip, S]] = {}
         self._split: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in self.splits}
         for part in PARTS:

@@ -19,18 +19,18 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from unmix import audio
 from unmix.datasets import remote
 from unmix.datasets.digests import digests
+from unmix.datasets.fetching import fetched
 from unmix.datasets.solos import Solos, mono
 from unmix.datasets.solos_files import (
     child,
     folders,
-    header,
     instrument_of,
     listing,
     plain,
@@ -270,7 +270,7 @@ def verify(root: str | os.PathLike) -> remote.Report:
     fine, altered, notes = 0, [f"{piece}: {why}" for piece, why in broken.items()], []
     for piece, paths in whole.items():
         try:
-            decode(piece, paths, header(next(iter(paths.values())))[1])
+            decode(piece, paths, audio.header(next(iter(paths.values())))[1])
         except AudioError as error:
             altered.append(str(error))
             continue
@@ -293,7 +293,7 @@ def _of_mix(piece: str, paths: Mapping[str, Path]) -> list[str]:
     if not mixes:
         return []
     try:
-        rate = header(mixes[0])[1]
+        rate = audio.header(mixes[0])[1]
         mix = mono(mixes[0], rate)[0].astype(np.float64)
     except AudioError as error:
         return [f"{piece}: its mix, which is not needed, cannot be read ({error})"]
@@ -332,26 +332,13 @@ def fetch(
     Raises:
         DatasetError: no host gives the archive, it is damaged or unsafe, or the disk is full.
     """
-    root = Path(root)
-    with suppress(DatasetError):
-        if (report := verify(root)).ok:
-            return report
-    folder = root / "downloads"
-    archive = remote.download(
+    home = Path(root) / "TRIOS"
+    return fetched(
+        home,
+        verify,
         archives,
-        folder,
-        by_hand=f"get {' or '.join(a.url for a in archives)} in a browser and either put the "
-        f"archive into {folder}, or unpack it so that {root / 'TRIOS' / 'brahms' / 'horn.wav'} "
-        "exists",
+        inside="brahms",
+        get=f"get {' or '.join(each.url for each in archives)}",
+        example=home / "brahms" / "horn.wav",
         progress=progress,
     )
-    earlier = remote.unpack(archive, root / "TRIOS", inside="brahms")
-    report = verify(root)
-    notes = [*report.notes]
-    if report.ok:
-        archive.unlink()
-    else:
-        notes.append(f"Delete {archive} to make the next fetch download it anew.")
-    if earlier:
-        notes.append(f"The folder that was there before is kept as {earlier}.")
-    return replace(report, notes=notes)

@@ -90,13 +90,7 @@ def score_answers(
     for number, variant in enumerate(answers):
         for source in sources:
             j = names.index(source)
-            row: dict[str, object] = {
-                "clip": clip.name,
-                "song": clip.song,
-                "artist": clip.artist,
-                "samples": mixture.shape[1],
-                "source": source,
-            }
+            row = _about(clip, mixture.shape[1], source)
             row |= {"variant": variant} if variant else {}
             row |= {"sdr": sdr[number][j], "sir": sir[number][j], "sar": sar[number][j]}
             row |= {"mixture_sdr": sdr[-1][j], "nsdr": sdr[number][j] - sdr[-1][j]}
@@ -123,9 +117,19 @@ def _scored(
 
 def unscored(clip: Clip, samples: int, source: str) -> dict[str, object]:
     """Return the row of a clip that cannot be scored, of `samples` samples."""
-    about = {"clip": clip.name, "song": clip.song, "artist": clip.artist, "samples": samples}
     missing = dict.fromkeys(("sdr", "sir", "sar", "mixture_sdr", "nsdr"), float("nan"))
-    return {**about, "source": source, **missing}
+    return {**_about(clip, samples, source), **missing}
+
+
+def _about(clip: Clip, samples: int, source: str) -> dict[str, object]:
+    """Return the columns that say what a row is of."""
+    return {
+        "clip": clip.name,
+        "song": clip.song,
+        "artist": clip.artist,
+        "samples": samples,
+        "source": source,
+    }
 
 
 def _stacked(sounds: Mapping[str, np.ndarray], names: list[str]) -> torch.Tensor:

@@ -132,16 +132,10 @@ def overlap_added(
         pending, begin, done = [held[..., needed - begin :].clone()], needed, end
 
 
-class BlockSeparator(ABC):
-    """A trained network that answers piece by piece, see `stream`."""
+class StreamingSeparator(ABC):
+    """A separator that answers piece by piece, see `stream`, for `sources` in their order."""
 
-    def __init__(self, network: nn.Module, sources: Sequence[str]) -> None:
-        """Take a network, and the names of the sources that it puts out, in order."""
-        self.network, self.sources = network.eval(), tuple(sources)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's weights."""
-        return dict(self.network.state_dict())
+    sources: tuple[str, ...]
 
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
@@ -160,3 +154,15 @@ class BlockSeparator(ABC):
     @abstractmethod
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Yield `(first sample, estimates (sources, samples))`, one piece after the other."""
+
+
+class BlockSeparator(StreamingSeparator):
+    """A trained network that answers piece by piece."""
+
+    def __init__(self, network: nn.Module, sources: Sequence[str]) -> None:
+        """Take a network, and the names of the sources that it puts out, in order."""
+        self.network, self.sources = network.eval(), tuple(sources)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's weights."""
+        return dict(self.network.state_dict())

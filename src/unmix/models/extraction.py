@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unmix import masks
 from unmix.datasets.track import Scene
 from unmix.errors import DatasetError, SpecError
-from unmix.models.blocks import check_mono, overlap_added, spectrum_of
+from unmix.models.blocks import StreamingSeparator, check_mono, overlap_added, spectrum_of
 from unmix.stft import STFT
 from unmix.training.checkpoint import Keeping
 from unmix.training.descent import Layers, activations
@@ -197,8 +197,8 @@ def with_neighbours(frames: Tensor, context: int, step: int) -> tuple[Tensor, Te
     return together.flatten(1) * scale[:, None], norm
 
 
-class InstrumentSeparator:
-    """The trained networks of a piece's instruments."""
+class InstrumentSeparator(StreamingSeparator):
+    """A piece's trained networks; it streams the filtered answer of the last stage."""
 
     findings: dict[str, dict[str, float]]
 
@@ -251,16 +251,6 @@ class InstrumentSeparator:
             }
             for (stage, output), each in zip(variants, found, strict=True)
         }
-
-    def separate(
-        self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
-        """Return the filtered estimates `(1, samples)` of the last stage."""
-        check_mono(mixture)
-        estimates = np.empty((len(self.sources), mixture.shape[1]), np.float32)
-        for first, piece in self.stream(mixture):
-            estimates[:, first : first + piece.shape[1]] = piece
-        return {name: estimates[row : row + 1] for row, name in enumerate(self.sources)}
 
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Yield `(first sample, estimates (sources, samples))`, one piece after the other.

@@ -12,7 +12,7 @@ import numpy as np
 
 from unmix import audio
 from unmix.errors import SpecError, UnmixError, one_of
-from unmix.models.blocks import BlockSeparator
+from unmix.models.blocks import StreamingSeparator
 from unmix.models.separator import Separator
 from unmix.papers.evidence import MATERIAL, setting
 from unmix.papers.experiment import PAPERS, Row, experiments
@@ -121,7 +121,7 @@ def _estimates(
 
 def _pieces(separator: Separator, channel: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield source, first sample and estimate `(samples,)` of a channel `(1, samples)`."""
-    if isinstance(separator, BlockSeparator):
+    if isinstance(separator, StreamingSeparator):
         for first, rows in separator.stream(channel):
             for source, row in zip(separator.sources, rows, strict=True):
                 yield source, first, row

@@ -273,35 +273,41 @@ def answers(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, dict[st
     They come by variant, of which most separators have one, without a name; the last is the one
     that a separator gives to whoever asks for no other.
     """
-    own, heard, references = spec.stft.rate, mixed.mixture, mixed.references
-    if own != mixed.rate:
-        heard = resample(heard, mixed.rate, own).astype(np.float32)
-        references = {}
-    if hasattr(separator, "answers"):
-        found = separator.answers(heard, references or None)
-    else:
-        found = {"": separator.separate(heard, references or None)}
-    if own == mixed.rate:
-        return dict(found)
-    samples = mixed.mixture.shape[1]
-    return {
-        variant: {name: _brought(sound, own, mixed.rate, samples) for name, sound in each.items()}
-        for variant, each in found.items()
-    }
-
-
-def _brought(sound: np.ndarray, rate: int, wanted: int, samples: int) -> np.ndarray:
-    """Return a sound at another rate, cut or followed by silence to so many samples."""
-    back = resample(sound, rate, wanted)[:, :samples].astype(np.float32)
-    return np.pad(back, ((0, 0), (0, samples - back.shape[1])))
+    if not hasattr(separator, "answers"):
+        return {"": separated(spec, separator, mixed)}
+    found = separator.answers(*_heard(spec, mixed))
+    return {variant: _brought(spec, each, mixed) for variant, each in found.items()}
 
 
 def separated(
     spec: Spec, separator: Separator, mixed: Scene, variant: str = ""
 ) -> dict[str, np.ndarray]:
     """Return the estimates of one variant, see `answers`; the last where none is named."""
-    found = answers(spec, separator, mixed)
-    return found[variant] if variant else list(found.values())[-1]
+    if variant:
+        return answers(spec, separator, mixed)[variant]
+    return _brought(spec, separator.separate(*_heard(spec, mixed)), mixed)
+
+
+def _heard(spec: Spec, mixed: Scene) -> tuple[np.ndarray, Mapping[str, np.ndarray] | None]:
+    """Return mixture and references for a separator; at a rate of its own there are no latter."""
+    own = spec.stft.rate
+    if own == mixed.rate:
+        return mixed.mixture, mixed.references
+    return resample(mixed.mixture, mixed.rate, own).astype(np.float32), None
+
+
+def _brought(
+    spec: Spec, estimates: Mapping[str, np.ndarray], mixed: Scene
+) -> dict[str, np.ndarray]:
+    """Return estimates at the mixture's rate, cut or followed by silence to its length."""
+    own, samples = spec.stft.rate, mixed.mixture.shape[1]
+    if own == mixed.rate:
+        return dict(estimates)
+    found = {}
+    for name, sound in estimates.items():
+        back = resample(sound, own, mixed.rate)[:, :samples].astype(np.float32)
+        found[name] = np.pad(back, ((0, 0), (0, samples - back.shape[1])))
+    return found
 
 
 def provenance(

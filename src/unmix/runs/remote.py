@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -52,8 +51,7 @@ def mirror(url: str) -> Path:
     """
     url = url.rstrip("/")
     Remote(url)  # refuses what cannot be used before anything is made
-    cache = Path(os.environ.get("UNMIX_CACHE") or Path.home() / ".cache" / "unmix")
-    folder = cache / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = files.cache_folder() / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16]
     mark = folder / MARK
     if not mark.exists():
         try:

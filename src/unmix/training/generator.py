@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from unmix.errors import DatasetError
+from unmix.training.examples import magnitude
 
 BLOCK = 1024
 """Vectors that are drawn together."""
@@ -239,9 +240,8 @@ class Generator:
 
 def magnitudes(blocks: Tensor) -> Tensor:
     """Return the magnitudes `(..., bins)` of blocks of samples `(..., window)`."""
-    planes = torch.view_as_real(torch.fft.rfft(blocks))
-    # Three times as fast as the absolute value of complex numbers.
-    return planes[..., 0].square().addcmul_(planes[..., 1], planes[..., 1]).sqrt_()
+    # Of two planes three times as fast as the absolute value of complex numbers.
+    return magnitude(torch.view_as_real(torch.fft.rfft(blocks)).movedim(-1, 0))
 
 
 def gamma(frames: Tensor) -> Tensor:
