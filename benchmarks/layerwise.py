@@ -25,7 +25,7 @@ from recording import Record
 from unmix.runs.machine import peak_memory
 from unmix.training.descent import Lbfgs, Objective
 from unmix.training.generator import BLOCK, Examples, Generator, Solo
-from unmix.training.layerwise import flat, started
+from unmix.training.layerwise import Layerwise, flat, started
 from unmix.training.leastsquares import Moments, least_squares
 
 WINDOW, CONTEXT, BINS = 1024, 3, 513
@@ -100,7 +100,10 @@ def descend(
     examples = Examples(made, 0, vectors, float("inf"))
     objective, layers, each = Objective(examples), (), {}
     for count in range(1, 6):
-        layers = (*layers, started(objective, layers, "identity", np.random.default_rng(0))[0])
+        layers = (
+            *layers,
+            started(objective, layers, Layerwise(start="identity"), np.random.default_rng(0))[0],
+        )
         if count not in (1, 5):
             continue
         weights = flat(layers)

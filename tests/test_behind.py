@@ -179,7 +179,7 @@ def test_a_row_that_is_compared_at_two_fidelities_is_named_at_both(book, store, 
     assert runs == {("1", "full"), ("2", "full"), ("1", "stand-in"), ("3", "stand-in")}
 
 
-def heard(run, clip=None):
+def heard(run, clip=None, variant=""):
     """In place of `Workbook.separated`, which needs weights and a dataset."""
     sound = np.full((1, 8000), 0.1, np.float32)
     sources = {"voice": sound, "accompaniment": sound}

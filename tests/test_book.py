@@ -227,11 +227,11 @@ def test_a_notebook_whose_kernel_dies_is_refused(home):
 def test_a_notebook_that_takes_too_long_is_refused(home, monkeypatch):
     before = snapshot(home / "out" / "html")
     monkeypatch.setitem(book.LIMITS, "tiny", 3)
-    write_notebook(home / "checkout", end="import time\ntime.sleep(60)")
+    write_notebook(home / "checkout", end="import time\ntime.sleep(600)")
     started = time.monotonic()
     with pytest.raises(BookError, match=r"one\.ipynb: took longer than 3 s"):
         build(home)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
     nothing_half_there(home, before)
 
 

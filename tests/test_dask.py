@@ -109,7 +109,7 @@ def cluster(folder, count=1, **settings):
         made.close()
 
 
-def wait(ready, seconds=60.0):
+def wait(ready, seconds=300.0):
     ends = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < ends, "waited too long"

@@ -87,7 +87,7 @@ def test_the_identity_has_a_j_of_one():
     objective = Objective(examples())
     layers = ()
     for _ in range(3):
-        layers = (*layers, started(objective, layers, "identity", None)[0])
+        layers = (*layers, started(objective, layers, Layerwise(start="identity"), None)[0])
         assert objective.value(layers) == pytest.approx(1.0, rel=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_the_identity_has_a_j_of_one():
 def least_squares_start(count=600, layers=1):
     objective, found = Objective(examples(count)), ()
     for _ in range(layers):
-        found = (*found, started(objective, found, "least squares", None)[0])
+        found = (*found, started(objective, found, Layerwise(), None)[0])
     return objective, flat(found)
 
 
@@ -181,7 +181,7 @@ def test_each_stage_begins_where_the_one_before_ended():
 
 
 def test_the_start_of_the_first_layer_is_the_least_squares_solution():
-    found = course(dataclasses.replace(SMALL, layers=1, iterations=0, fine=0))
+    found = course(dataclasses.replace(SMALL, layers=1, iterations=0, fine=0, ridge=0.0))
     inputs, targets = both("low")[0].rows(0, 600)
     ((weight, bias),) = found.learnt["low"]["1st layer"]
     augmented = np.c_[inputs.double().numpy(), np.ones(600)]

@@ -120,3 +120,34 @@ def test_each_layer_is_optimal_and_neither_relu_nor_another_layer_raises_the_err
         rectified = squares(layer, features, targets, relu=True)
         assert rectified < linear, "no target is negative"
         before, features = rectified, np.maximum(outputs, 0.0)
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-3, 1.0, 1e3])
+def test_a_ridge_around_what_is_there_never_raises_the_error(ridge):
+    """Drawn to zero, the same ridge does."""
+    rng = np.random.default_rng(7)
+    targets = np.maximum(rng.standard_normal((400, 6)), 0.0)
+    features = targets + 0.3 * np.abs(rng.standard_normal((400, 6)))
+    there = torch.eye(6, dtype=torch.float64)
+    before = ((features - targets) ** 2).sum()
+    layer, used = least_squares(blocks(features, targets), ridge, there)
+    after = squares(layer, features, targets)
+    assert used == ridge
+    assert squares(least_squares(blocks(features, targets))[0], features, targets) <= after < before
+    if ridge == 1e3:
+        to_zero, _ = least_squares(blocks(features, targets), ridge)
+        assert squares(to_zero, features, targets) > before
+        assert torch.allclose(layer[0].double(), there, atol=1e-2)
+
+
+def test_a_ridge_keeps_weights_small_where_features_nearly_repeat_each_other():
+    rng = np.random.default_rng(8)
+    features = rng.random((400, 8))
+    features[:, 5] = features[:, 1] + 1e-5 * rng.standard_normal(400)
+    targets = rng.random((400, 3))
+    exact, _ = least_squares(blocks(features, targets))
+    small, _ = least_squares(blocks(features, targets), 1e-3, torch.zeros(3, 8))
+    assert float(exact[0].abs().max()) > 100.0
+    assert float(small[0].abs().max()) < 1.0
+    cost = squares(small, features, targets) / squares(exact, features, targets)
+    assert 1.0 <= cost < 1.05

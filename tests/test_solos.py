@@ -11,6 +11,7 @@ from unmix.datasets.solos import SHORTEST, Recording, Solos, held_out
 from unmix.datasets.solos_files import INSTRUMENTS, instrument_of
 from unmix.errors import AudioError, DatasetError
 from unmix.papers.published import cells
+from unmix.report.material import lines
 
 RATE = 4000
 
@@ -100,14 +101,18 @@ def test_layout_gives_clips_players_and_songs(root):
 
 
 def test_material_counts_and_measures_in_the_form_of_table_1(root):
-    table = Solos(root).material().set_index("instrument")
-    assert list(table.index) == [name.capitalize() for name in INSTRUMENTS]
-    assert table.loc["Piano", "files"] == 4
-    assert table.loc["Piano", "seconds"] == pytest.approx(7.5)
-    assert table.loc["Piano", "hours"] == pytest.approx(7.5 / 3600)
-    assert table.loc["Horn", "seconds"] == pytest.approx(0.75)
-    assert list(table.loc["Viola"]) == [0, 0.0, 0.0]
-    assert table["files"].sum() == 6
+    found = Solos(root).material()
+    assert list(found) == list(INSTRUMENTS)
+    assert (len(found["piano"]), sum(found["piano"])) == (4, pytest.approx(7.5))
+    assert (sum(found["horn"]), found["viola"]) == (pytest.approx(0.75), [])
+    head, *body = lines("uhlich", "table1", found)
+    assert head == ("instrument", "files", "hours", "seconds", "files (paper)", "hours (paper)")
+    by_name = {line[0]: line[1:] for line in body}
+    assert list(by_name) == [name.capitalize() for name in INSTRUMENTS]
+    assert by_name["Piano"] == ("4", "0.00", "7.5", "89", "6.12")
+    assert by_name["Viola"] == ("0", "0.00", "0.0", "13", "1.61")
+    longer = lines("uhlich", "table1", {"piano": [3600.0, 1800.0]})
+    assert [*longer][1] == ("Piano", "2", "1.50", "5400.0", "89", "6.12")
 
 
 def test_folders_under_other_names_are_read_and_strange_ones_ignored_with_a_line(root):

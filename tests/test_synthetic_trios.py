@@ -14,13 +14,22 @@ from aids import apart, turns
 from unmix import audio
 from unmix.datasets import catalogue, rendering, soloing, soloists, soundfont, synthetic_trios
 from unmix.datasets.soloists import INSTRUMENTS, RATE
-from unmix.datasets.synthetic_trios import SHORT, TRIOS, VARIABLE, SyntheticTrios, write_piece
+from unmix.datasets.synthetic_trios import (
+    PIECES,
+    SHORT,
+    TRIOS,
+    VARIABLE,
+    SyntheticTrios,
+    write_piece,
+)
 from unmix.datasets.track import PARTS
 from unmix.errors import DatasetError
 from unmix.runs import source
 
 TINY = {"train": 6, "valid": 2, "test": 3}
 WINDS = ("bassoon", "clarinet", "horn", "saxophone", "trumpet")
+ALL = dict.fromkeys(PARTS, 1000)
+
 MINUTES = {  # of the paper's Table 1, in hours there
     **{"bassoon": 1.44, "cello": 1.88, "clarinet": 1.15, "horn": 0.82, "piano": 6.12},
     **{"saxophone": 1.16, "trumpet": 0.38, "viola": 1.61, "violin": 5.60},
@@ -47,7 +56,7 @@ def tracks(dataset):
 @pytest.fixture(scope="module")
 def whole(no_further_fonts):
     """All of it, on paper."""
-    return SyntheticTrios()
+    return SyntheticTrios(ALL)
 
 
 def performances(dataset, *parts):
@@ -96,10 +105,12 @@ def test_every_instrument_of_a_split_is_trained_and_validated(clips, standin_cac
         split = dataset.split(name)
         for part in ("train", "valid"):
             assert {clip.partition("/")[0] for clip in split[part]} == set(trio)
-            wanted = dict(zip(PARTS, clips or (99, 99, 99), strict=True))[part]
+            wanted = dict(zip(PARTS, clips or (60, 12, 24), strict=True))[part]
             held = {"train": sum(len(INSTRUMENTS[each].train) for each in trio), "valid": 6}[part]
             assert len(split[part]) == min(max(wanted, 3), held)
-        assert split["test"] == tuple(f"{name}_{n}" for n in range(min(4, (clips or (9,))[-1])))
+        assert split["test"] == tuple(
+            f"{name}_{n}" for n in range(min(PIECES, (clips or (9,))[-1]))
+        )
         known = {clip.name for clip in dataset.clips()}
         assert known >= {each for names in split.values() for each in names}
     assert {clip.name.partition("/")[0] for clip in dataset.clips()} >= set(INSTRUMENTS)
@@ -115,9 +126,10 @@ def test_counts_only_add_clips(whole, dataset):
 
 
 def test_material_follows_the_papers_table(whole):
+    """Ten minutes for each hour."""
     minutes = dict.fromkeys(INSTRUMENTS, 0.0)
     for each in performances(whole, "train"):
-        minutes[each.players[0].instrument] += each.sheet.seconds / 60
+        minutes[each.players[0].instrument] += each.sheet.seconds / 600
     for name, wanted in MINUTES.items():
         assert minutes[name] == pytest.approx(wanted, rel=0.25 if name != "trumpet" else 1.2), name
     assert min(minutes, key=minutes.get) == "trumpet"
@@ -222,7 +234,7 @@ def test_importing_loads_nothing_heavy():
 # Parts share nothing.
 
 
-def sequences(sheet, instrument, length=8):
+def sequences(sheet, instrument, length=10):
     """All so many successive notes of a part, as intervals and proportions of time between them."""
     notes = sheet.notes[instrument]
     keys = np.diff([note.key for note in notes])
@@ -245,9 +257,9 @@ def by_part(dataset, instrument):
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
-def test_no_eight_notes_of_a_part_are_those_of_another(instrument, whole):
+def test_no_ten_notes_of_a_part_are_those_of_another(instrument, whole):
     # Recordings that further SoundFonts would add are training too.
-    more = SyntheticTrios(fonts=[font_path()] * 3)
+    more = SyntheticTrios(ALL, fonts=[font_path()] * 3)
     found = by_part(more, instrument)
     assert found["train"] > by_part(whole, instrument)["train"]
     assert all(found[part] for part in ("train", "valid"))
@@ -267,7 +279,7 @@ def test_shared_notes_would_be_found_in_another_key_and_tempo(whole):
 
 
 def test_no_player_of_a_part_plays_in_another(whole):
-    more = SyntheticTrios(fonts=[font_path()])
+    more = SyntheticTrios(ALL, fonts=[font_path()])
     for what in (
         lambda player: player.name,
         lambda player: replace(player, name="", level=0.0),
@@ -285,7 +297,7 @@ def test_no_player_of_a_part_plays_in_another(whole):
         names = [p.name for each in performances(whole, part) for p in each.players]
         assert len(set(names)) == len(names)
     for name in INSTRUMENTS:
-        assert 4 <= sum(f"{name}/" in clip for clip in named(whole, "train")) <= 6
+        assert 40 <= sum(f"{name}/" in clip for clip in named(whole, "train")) <= 60
 
 
 def named(dataset, part):
@@ -342,7 +354,7 @@ def test_trios_play_together_and_agree(whole):
         assert all(notes[0].start < 3.0 for notes in sheet.notes.values())
         times = np.arange(0.5, sheet.seconds - 0.5, 0.1)
         active = [[bool(sounding(notes, time)) for notes in sheet.notes.values()] for time in times]
-        assert np.mean(np.all(active, axis=1)) > 0.5
+        assert np.mean(np.all(active, axis=1)) > 0.4
         rests = 1 - np.mean(active, axis=0)
         assert rests.max() > 0.03, "not all play all the time"
         in_chord = [
@@ -453,21 +465,21 @@ def test_players_of_an_instrument_sound_different():
 def test_a_further_font_is_another_player_of_what_it_has(dataset, tmp_path, monkeypatch):
     piano, horn = font_with(tmp_path / "a.sf2", 0), font_with(tmp_path / "b.sf2", 0, 60)
     monkeypatch.setenv(VARIABLE, os.pathsep.join((str(piano), str(horn))))
-    counts = {**TINY, "train": 60}
+    counts = {**TINY, "train": 1000}
     more, before = SyntheticTrios(counts, tmp_path), SyntheticTrios(counts, tmp_path, fonts=[])
     added = set(named(more, "train")) - set(named(before, "train"))
-    assert added == {"piano/train7", "piano/train8", "horn/train5"}
-    played = {name: more.found(name)[1].players[0] for name in added}
-    assert {name: player.font for name, player in played.items()} == {
-        "piano/train7": 1,
-        "piano/train8": 2,
-        "horn/train5": 2,
+    assert {name.partition("/")[0] for name in added} == {"piano", "horn"}
+    assert len(added) == 2 * len(INSTRUMENTS["piano"].train) + len(INSTRUMENTS["horn"].train)
+    fonts = {
+        name: [more.found(f"{name}/train{number}")[1].players[0].font for number in range(1, 7)]
+        for name in ("piano", "horn", "violin")
     }
+    assert fonts == {"piano": [0, 1, 2] * 2, "horn": [0, 2] * 3, "violin": [0] * 6}
     assert all(more.split(name)["test"] == before.split(name)["test"] for name in TRIOS)
     prints = {more.fingerprint(), before.fingerprint(), dataset.fingerprint()}
     assert len(prints) == 3
     assert SyntheticTrios(counts, tmp_path, fonts=[horn, piano]).fingerprint() not in prints
-    sound = more.load("horn/train5", RATE).sources["horn"]
+    sound = more.load("horn/train2", RATE).sources["horn"]
     assert audio.rms(sound) > 0.01
     assert not (more.cache / more.name / before.recipe()[:16]).exists()
 
@@ -485,11 +497,11 @@ def test_it_plays_what_the_font_holds(tmp_path):
     content[row + 20] = 60
     path.write_bytes(content)
     dataset = SyntheticTrios({"train": 60}, tmp_path, fonts=[path])
-    _, song = dataset.found("horn/train5")
+    _, song = dataset.found("horn/train2")
     font = soundfont.general_midi()
     as_clarinet = replace(song.players[0], program=71, font=0)
     rendered = synthetic_trios.render(replace(song, players=(as_clarinet,)), (font,))
-    found = dataset.load("horn/train5", RATE).sources["horn"]
+    found = dataset.load("horn/train2", RATE).sources["horn"]
     assert found == pytest.approx(rendered, abs=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,6 @@ from unmix.commands.options import DataRoot, folder
 from unmix.errors import DatasetError, command, one_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from unmix.datasets.remote import Report
 
 data = typer.Typer(no_args_is_help=True, help="List, verify, fetch and render datasets.")
@@ -76,23 +75,19 @@ def _told(report: Report) -> None:
         raise typer.Exit(1)
 
 
-def _beside_table1(material: pd.DataFrame) -> None:
+def _beside_table1(material: Mapping[str, Sequence[float]]) -> None:
     """Print the solo recordings as Table 1 of `uhlich` does, beside what it prints."""
     from rich.console import Console
     from rich.table import Table
 
-    from unmix.papers.published import cells
+    from unmix.report.material import lines
 
-    printed = {(cell.keys["instrument"], cell.metric): cell for cell in cells("uhlich", "table1")}
+    head, *body = lines("uhlich", "table1", material)
     table = Table(title="Solo recordings, and those of the paper (uhlich, Table 1)")
-    table.add_column("instrument")
-    for column in ("files", "hours", "seconds", "files (paper)", "hours (paper)"):
-        table.add_column(column, justify="right")
-    for row in material.to_dict("records"):
-        name = str(row["instrument"])
-        ours = (str(row["files"]), f"{row['hours']:.2f}", f"{row['seconds']:.1f}")
-        theirs = (printed[name, metric].text for metric in ("files", "hours"))
-        table.add_row(name, *ours, *theirs)
+    for number, column in enumerate(head):
+        table.add_column(column, justify="right" if number else "left")
+    for line in body:
+        table.add_row(*line)
     Console().print(table)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from unmix import audio
 from unmix.datasets import remote
@@ -35,9 +35,6 @@ from unmix.datasets.solos_files import (
 )
 from unmix.datasets.track import Clip, Track
 from unmix.errors import AudioError, DatasetError, one_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RATE = 32_000
 """The paper's rate, in Hz; only words depend on it, for clips are loaded at any rate."""
@@ -198,19 +195,9 @@ class Solos:
         clip = Clip(each.name, each.name, each.player)
         return Track(clip, rate, {each.instrument: mono(each.path, rate)})
 
-    def material(self) -> pd.DataFrame:
-        """Return what there is in the form of Table 1: `instrument`, `files`, `hours`, `seconds`.
-
-        All nine instruments have a row, named as the paper prints them.
-        """
-        import pandas as pd
-
-        rows = []
-        for instrument in INSTRUMENTS:
-            lengths = [each.seconds for each in self.of(instrument)]
-            seconds = sum(lengths)
-            rows.append((instrument.capitalize(), len(lengths), seconds / 3600, seconds))
-        return pd.DataFrame(rows, columns=["instrument", "files", "hours", "seconds"])
+    def material(self) -> dict[str, list[float]]:
+        """Return the length of each recording in seconds, for all nine instruments of Table 1."""
+        return {name: [each.seconds for each in self.of(name)] for name in INSTRUMENTS}
 
     def fingerprint(self) -> str:
         """Return a SHA-256 over the name and content of every recording, computed once.
@@ -270,9 +257,9 @@ def here(root: str | os.PathLike) -> bool:
 
 @dataclass(frozen=True)
 class SolosReport(remote.Report):
-    """A report with the material that was found, in Table 1's form (see `Solos.material`)."""
+    """A report with the material that was found, see `Solos.material`."""
 
-    material: pd.DataFrame = field(kw_only=True)
+    material: dict[str, list[float]] = field(kw_only=True)
 
     def lines(self, most: int = 10) -> list[str]:
         """Return the report as text, with at most `most` entries of each kind."""

@@ -2,7 +2,7 @@
 
 Nine instruments play alone, each by several players; two trios play pieces, by players and from
 sheets that training never hears. Programs of a SoundFont play, and every further SoundFont that
-`UNMIX_SOUNDFONTS` names brings one more training player of each instrument it has. There is most of
+`UNMIX_SOUNDFONTS` names brings as many training players of each instrument it has. There is most of
 piano and violin and least of the trumpet, as in the paper's database. Evidence from it says that a
 method runs and which way a trend points, no more.
 """
@@ -38,7 +38,7 @@ FEW = 12
 VARIABLE = "UNMIX_SOUNDFONTS"
 """The environment variable with paths of further SoundFonts, separated as in PATH."""
 
-PIECES = 4
+PIECES = 8
 """Pieces that a trio plays."""
 
 _RUMBLE = 25.0
@@ -118,14 +118,20 @@ class SyntheticTrios(StandIn[Performance]):
             found[split] = [(self.cut(each)[0], each) for each in performances]
         return found
 
+    def material(self) -> dict[str, list[float]]:
+        """Return the length of each training recording in seconds, by instrument."""
+        lengths: dict[str, list[float]] = {name: [] for name in INSTRUMENTS}
+        for _, song in self._clips.values():
+            if song.part == "train":
+                lengths[song.players[0].instrument].append(song.sheet.seconds)
+        return lengths
+
     def _order(self, part: str) -> list[tuple[str, int]]:
         """Return whose turn it is, an instrument's or in test a trio's, and which of its turns."""
         if part == "test":
             return [(trio, number) for number in range(PIECES) for trio in TRIOS]
         lengths = {
-            name: len(_VALID)
-            if part == "valid"
-            else len(each.train) + sum(has(font, name) for font in self.fonts)
+            name: len(_VALID) if part == "valid" else len(each.train) * len(self._able(name))
             for name, each in INSTRUMENTS.items()
         }
         turns = range(max(lengths.values()))
@@ -137,11 +143,12 @@ class SyntheticTrios(StandIn[Performance]):
         who, turn = self._order(part)[number]
         if part == "test":
             return write_piece(who, turn, short)
-        own = len(INSTRUMENTS[who].train)
-        if turn < own:
-            return write_solo(part, who, turn, 0, short)
-        able = [at for at, font in enumerate(self.fonts, start=1) if has(font, who)]
-        return write_solo(part, who, turn, able[turn - own], short)
+        able = self._able(who) if part == "train" else [0]
+        return write_solo(part, who, turn, able[turn % len(able)], short)
+
+    def _able(self, name: str) -> list[int]:
+        """Return the places of the SoundFonts that have an instrument, which train in turns."""
+        return [0, *(at for at, font in enumerate(self.fonts, start=1) if has(font, name))]
 
     def cut(self, song: Performance) -> list[Clip]:
         """Return the one clip of a performance."""
@@ -202,7 +209,7 @@ def _opened(path: Path, changed: int, size: int) -> SoundFont:
 def write_solo(part: str, name: str, turn: int, font: int, short: bool) -> Performance:
     """Return an instrument's recording number `turn`, played from SoundFont number `font`."""
     instrument = INSTRUMENTS[name]
-    number = 100 * tuple(INSTRUMENTS).index(name) + turn
+    number = 1000 * tuple(INSTRUMENTS).index(name) + turn
     player = draw_player(part, name, 0 if part == "valid" else turn, font)
     lengths = _VALID if part == "valid" else instrument.train
     seconds = lengths[turn % len(lengths)]

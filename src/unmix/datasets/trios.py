@@ -129,6 +129,10 @@ class Trios:
             raise DatasetError(f"the trio {name} is left out: {self.left_out[name]}")
         return {**self.solos.parts(PIECES[name]), "test": [name]}
 
+    def material(self) -> dict[str, list[float]]:
+        """Return the lengths of the solo recordings, see `Solos.material`."""
+        return self.solos.material()
+
     def load(self, clip_name: str, rate: int) -> Track:
         """Return a piece's three sources or a solo recording's one, float32 `(1, samples)`.
 

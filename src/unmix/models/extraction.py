@@ -84,6 +84,16 @@ class InstrumentNetwork(Layerwise):
                 expected="each instrument once, with a positive number",
             )
 
+    @property
+    def schooling(self) -> str:
+        """Return in words how long the networks are trained."""
+        optimiser = {"lbfgs": "L-BFGS iterations", "adam": "passes of Adam"}[self.optimiser]
+        fine = f" and {self.fine:,} of fine tuning" if self.fine else ""
+        return (
+            f"{self.iterations:,} {optimiser} for each of {self.layers} layers{fine}, on "
+            f"{self.examples:,} vectors"
+        )
+
     def learn(
         self,
         mixed: Callable[[str], Iterator[Scene]],

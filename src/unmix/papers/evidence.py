@@ -309,8 +309,10 @@ def comparison(
     for item in rows:
         scores = item.globals()
         for metric in metrics:
-            column = scores[metric] if len(scores) else pd.Series(dtype=float)
-            column = column.where(column < CEILING)
+            # A finding that a run did not come to, and all of a row without runs, is missing.
+            column = scores.get(metric, pd.Series(dtype=float))
+            if "finding" not in item.row.of:
+                column = column.where(column < CEILING)
             lines.append(
                 {
                     **item.row.keys,

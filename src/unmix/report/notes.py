@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from unmix.papers.evidence import MATERIAL, Evidence, fidelities
-from unmix.runs.spec import Mixing
+from unmix.runs.spec import EVERY, Mixing
 from unmix.runs.store import Run
 
 
@@ -54,14 +54,17 @@ def _mixed(found: Sequence[Mixing]) -> str:
 
 
 def _scores(rows: Sequence[Evidence]) -> str:
+    if all("finding" in item.row.of for item in rows):
+        return "Values: J is the squared error over that of the identity, on the training vectors."
     evaluation = _runs(rows)[0].spec().evaluation
     version = evaluation.version.replace("-", " (", 1)
     sources = _set(run.spec().evaluation.source for run in _runs(rows))
     unscored = int(max(item.globals()["unscored"].max() for item in rows))
     missing = f"; up to {unscored} clips a run have no score and are left out" if unscored else ""
+    whose = sources if EVERY in sources else f"the {sources}"
     return (
-        f"Scores: BSS Eval {version}), {evaluation.taps} taps, whole clip, of the "
-        f"{sources}; means over clips, those with a G weighted by length{missing}."
+        f"Scores: BSS Eval {version}), {evaluation.taps} taps, whole clip, of {whose}; means over "
+        f"clips, those with a G weighted by length{missing}."
     )
 
 
@@ -75,6 +78,13 @@ def _seeds(rows: Sequence[Evidence]) -> str:
 def _training(rows: Sequence[Evidence], which: str, published: str) -> list[str]:
     """Return how long networks were trained, beside the paper's own training; [] without any."""
     trained = [(run, each) for run in _runs(rows) if (each := run.spec().training)]
+    # A separator that trains itself says how.
+    own = _set(
+        words for run in _runs(rows) if (words := getattr(run.spec().separator, "schooling", ""))
+    )
+    if own:
+        paper = f"; the paper: {published}" if published else ""
+        return [f"Training{which}: {own}{paper}."]
     if not trained:
         return []
     settings = [each for _, each in trained]

@@ -36,6 +36,15 @@ def cell(line: pd.Series) -> str:
     return number(line["reproduced"]) + spread
 
 
+NO_DECIBELS = ("J", "iterations")
+"""Metrics that are no levels: a ratio of errors, a count."""
+
+
+def headed(metric: str) -> str:
+    """Return a metric as a heading, with its unit."""
+    return metric if metric in NO_DECIBELS else f"{metric} (dB)"
+
+
 def key_columns(table: pd.DataFrame) -> list[str]:
     """Return the key columns of a long table: those before `metric`."""
     return list(table.columns[: table.columns.get_loc("metric")])
@@ -107,7 +116,7 @@ def page(
     mixed = table["fidelity"].nunique() > 1
     head = "".join(f'<th scope="col" rowspan="2">{html.escape(name)}</th>' for name in keys)
     head += "".join(
-        f'<th scope="colgroup" colspan="{len(columns)}">{metric} (dB)</th>' for metric in metrics
+        f'<th scope="colgroup" colspan="{len(columns)}">{headed(metric)}</th>' for metric in metrics
     )
     head += '<th scope="col" rowspan="2">evidence</th>' if mixed else ""
     second = "".join(f'<th scope="col">{name}</th>' for _ in metrics for name in columns)

@@ -7,7 +7,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from unmix.report.tables import cell, key_columns, number, words
+from unmix.report.tables import NO_DECIBELS, cell, key_columns, number, words
 
 
 def show(table: pd.DataFrame, title: str, command: str) -> None:
@@ -65,7 +65,8 @@ def _block(table: pd.DataFrame, metrics: list[str], title: str) -> Table:
 def _legend(table: pd.DataFrame, command: str) -> list[str]:
     """Return what must be known to read the table."""
     spread = "; ± is the standard deviation over seeds (evidence × seeds)"
-    lines = [f"All scores in dB{spread if table['spread'].notna().any() else ''}."]
+    levels = not set(table["metric"]) <= set(NO_DECIBELS)
+    lines = [f"All scores in dB{spread if table['spread'].notna().any() else ''}."] * levels
     if not (table["seeds"] > 0).all():
         lines.append(f"What is not run yet: {command}")
     return lines

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from unmix.datasets.catalogue import chosen, open_dataset
-from unmix.datasets.track import Track
+from unmix.datasets.catalogue import open_dataset
 from unmix.errors import SpecError, UnmixError, one_of
 from unmix.papers.evidence import (
     MATERIAL,
@@ -24,17 +23,17 @@ from unmix.papers.evidence import (
 )
 from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
 from unmix.papers.experiment import paper as paper_of
-from unmix.papers.published import published
-from unmix.report import contrast, figures, player, selection, tables
+from unmix.papers.published import about, published
+from unmix.report import contrast, courses, examples, figures, player, selection, tables
+from unmix.report import material as holdings
 from unmix.report.behind import Drawn, Panels
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
 from unmix.runs.cluster import Event, complete
-from unmix.runs.execute import resolve_device, restore, separated
+from unmix.runs.execute import resolve_device
 from unmix.runs.places import results_folder, store_folder
 from unmix.runs.plan import Plan
 from unmix.runs.plan import make as make_plan
-from unmix.runs.scene import scene
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
 
@@ -281,6 +280,40 @@ class Workbook:
         rows = self._with_runs(name, best)
         return Drawn(figures.histories(rows), self._behind("these curves", name, rows))
 
+    def courses(
+        self,
+        name: str,
+        key: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        over: str = "iterations",
+        best: bool = True,
+    ) -> Drawn:
+        """Return how the error of networks trained in stages came down, see `courses.courses`."""
+        rows = [item for item in self._with_runs(name, best) if _has(item, where)]
+        below = self._behind("these curves", f"{name}-{over}{_suffix(where)}", rows, name)
+        return Drawn(courses.courses(rows, key, over), below)
+
+    def stages(self, name: str, key: str, *, best: bool = True) -> Drawn:
+        """Return the error after each stage of a training, see `courses.stages`."""
+        rows = self._with_runs(name, best)
+        below = self._behind("these curves", f"{name}-stages", rows, name)
+        return Drawn(courses.stages(rows, key), below)
+
+    def material(self, table: str) -> tables.Shown:
+        """Return what this notebook's dataset holds, in the form of a published table.
+
+        Raises:
+            SpecError: the dataset does not say what it holds.
+        """
+        spec = next(iter(experiments(self.paper, self.setting).values())).rows[0].spec
+        dataset = open_dataset(spec.dataset, self.data_root, spec.clips)
+        if not hasattr(dataset, "material"):
+            raise SpecError(f"{spec.dataset}: does not say what it holds in a table's form")
+        title = next(each.title for each in about(self.paper).tables if each.name == table)
+        caption = f"{title}: {MATERIAL[dataset.fidelity]}"
+        return holdings.shown(self.paper, table, dataset.material(), caption)
+
     def selection(self, name: str, metric: str) -> tables.Shown:
         """Return which row each part of the songs would choose, see `selection`."""
         rows = self._with_runs(name, best=True)
@@ -299,26 +332,11 @@ class Workbook:
             do=f"run `{self.command('run', name)}`",
         )
 
-    def _example(self, run: Run, clip: str | None) -> Track:
-        spec = run.spec()
-        dataset = open_dataset(spec.dataset, self.data_root, spec.clips)
-        test = chosen(dataset.split(spec.split), spec.clips)["test"]
-        return dataset.load(clip if clip and clip in test else test[0], spec.rate)
-
-    def separated(self, run: Run, clip: str | None = None) -> dict[str, dict]:
-        """Return mixture, references and estimates of a test clip by a stored run.
-
-        `clip` names the clip; where the run's test part has none of that name, its first is taken.
-        """
-        spec, track = run.spec(), self._example(run, clip)
-        mixed = scene(track, spec.mixing)
-        estimates = separated(spec, restore(spec, run.weights), mixed)
-        return {
-            "clip": {"name": track.clip.name, "words": _which(run, track.clip.name, clip)},
-            "mixture": {"mixture": mixed.mixture},
-            "references": dict(mixed.references),
-            "estimates": estimates,
-        }
+    def separated(
+        self, run: Run, clip: str | None = None, variant: str = ""
+    ) -> dict[str, dict[str, Any]]:
+        """Return mixture, references and estimates of a test clip, see `examples.separated`."""
+        return examples.separated(run, self.data_root, clip, variant)
 
     def listen(
         self,
@@ -352,7 +370,7 @@ class Workbook:
                 continue
             used.append(Evidence(item.row, item.runs[:1]))
             run = item.runs[0]
-            parts, rate = self.separated(run, clip), run.spec().rate
+            parts, rate = self.separated(run, clip, _variant(item)), run.spec().rate
             if not sounds:
                 heard, true = parts["clip"]["words"], parts["references"]
                 sounds["mixture"] = parts["mixture"]
@@ -381,7 +399,7 @@ class Workbook:
                 do=f"run `{self.command('run', name)}`",
             )
         run = used[0].runs[0]
-        parts, stft = self.separated(run, clip), run.spec().stft
+        parts, stft = self.separated(run, clip, _variant(used[0])), run.spec().stft
         words = parts["clip"]["words"]
         drawn = figures.spectrograms(parts["references"], parts["estimates"], stft, words)
         return Drawn(drawn, self._behind("these spectrograms", name, used))
@@ -391,12 +409,10 @@ def _has(item: Evidence, where: Mapping[str, str] | None) -> bool:
     return not where or where.items() <= item.row.keys.items()
 
 
+def _variant(item: Evidence) -> str:
+    return item.row.of.get("variant", "")
+
+
 def _suffix(where: Mapping[str, str] | None) -> str:
     """Return what tells the files of some rows from those of others."""
     return "".join(f"-{player.slug(value)}" for value in (where or {}).values())
-
-
-def _which(run: Run, drawn: str, wanted: str | None) -> str:
-    """Return in words which clip is shown, of what material, and instead of which other one."""
-    instead = f" (the test part has no {wanted})" if wanted and wanted != drawn else ""
-    return f"Test clip {drawn}{instead}: {MATERIAL[run.provenance()['fidelity']]}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,9 @@ class Layerwise:
         history: pairs of steps and gradient changes that L-BFGS remembers.
         start: of a new layer: `least squares` (Eq. 4), `identity` (the middle frame, or what the
             layer before puts out), or `random` (He et al. 2015).
+        ridge: of the least squares, relative to the features' mean variance; it draws to the
+            identity. 0 is Eq. 4 to the letter, with one only where it has no solution: exact
+            solutions have weights in the thousands, on which L-BFGS gets nowhere in float32.
         optimiser: `lbfgs`, or `adam` in mini-batches, of which an iteration is a pass over all
             vectors: about what one of L-BFGS costs.
         minutes: at most so long for one network, each stage at most its share by iterations; 0 sets
@@ -60,6 +63,7 @@ class Layerwise:
     fine: int = 3000
     history: int = 10
     start: str = "least squares"
+    ridge: float = 1e-3
     optimiser: str = "lbfgs"
     minutes: float = 0.0
 
@@ -70,10 +74,12 @@ class Layerwise:
         ):
             if value not in known:
                 raise SpecError(one_of(what, value, known), expected=", ".join(known))
-        if min(self.layers, self.history) < 1 or min(self.iterations, self.fine, self.minutes) < 0:
+        never_below_0 = (self.iterations, self.fine, self.minutes, self.ridge)
+        if min(self.layers, self.history) < 1 or min(never_below_0) < 0:
             raise SpecError(
                 f"{self.layers} layers, {self.iterations} iterations each and {self.fine} of fine "
-                f"tuning, a history of {self.history}, {self.minutes} minutes",
+                f"tuning, a history of {self.history}, {self.minutes} minutes, a ridge of "
+                f"{self.ridge}",
                 expected="at least one layer and a history of 1; no number below 0",
             )
 
@@ -106,20 +112,21 @@ def ordinal(number: int) -> str:
 
 
 def started(
-    objective: Objective, layers: Layers, start: str, rng: np.random.Generator
+    objective: Objective, layers: Layers, settings: Layerwise, rng: np.random.Generator
 ) -> tuple[Layer, float]:
-    """Return a new layer on top of `layers`, and the ridge that it needed."""
-    if start == "least squares":
-        return least_squares(
-            (activations(layers, inputs)[-1], targets) for inputs, targets in objective.portions()
-        )
+    """Return a new layer on top of `layers`, and the ridge that it has."""
     device = objective.examples.generator.device
     width = objective.bins if layers else objective.features
     bias = torch.zeros(objective.bins, device=device)
-    if start == "identity":
+    if settings.start != "random":
         weight = torch.zeros(objective.bins, width, device=device)
         (weight if layers else weight[:, objective.middle]).fill_diagonal_(1.0)
-        return (weight, bias), 0.0
+        if settings.start == "identity":
+            return (weight, bias), 0.0
+        pairs = (
+            (activations(layers, inputs)[-1], targets) for inputs, targets in objective.portions()
+        )
+        return least_squares(pairs, settings.ridge, weight)
     drawn = rng.standard_normal((objective.bins, width)) * (2.0 / width) ** 0.5
     return (torch.from_numpy(drawn.astype(np.float32)).to(device), bias), 0.0
 
@@ -250,7 +257,7 @@ class Course:
         about = {}
         if len(layers) < settings.depth(standing.stage):
             rng = np.random.default_rng([self.seed, START, standing.network, standing.stage])
-            layer, about["ridge"] = started(objective, layers, settings.start, rng)
+            layer, about["ridge"] = started(objective, layers, settings, rng)
             layers = (*layers, layer)
         standing.iteration = 0
         value = objective.value(layers)
@@ -262,7 +269,8 @@ class Course:
     def _find(self, objective: Objective, layers: Layers, value: float) -> None:
         closed = value
         if self.settings.start != "least squares":
-            layer, _ = least_squares(objective.portions())
+            solution = replace(self.settings, start="least squares")
+            layer, _ = started(objective, (), solution, np.random.default_rng())
             closed = objective.value((layer,))
         self.standing.findings[self._name()] = {"J": value, "J by least squares": closed}
 

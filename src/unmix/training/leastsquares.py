@@ -48,12 +48,18 @@ class Moments:
             panel = both[:, first : min(first + PANEL, self.width)]
             self.products[first : first + PANEL, first:].addmm_(panel.T, both[:, first:])
 
-    def solved(self) -> tuple[Layer, float]:
-        """Return the layer of Eq. 4, float32, and the ridge that was needed, mostly 0.
+    def solved(self, ridge: float = 0.0, around: Tensor | None = None) -> tuple[Layer, float]:
+        """Return the layer of Eq. 4, float32, and its ridge.
 
-        The ridge is relative to the mean of the diagonal of C_xx. It is added where C_xx is
-        singular: where Cholesky's method fails, or a pivot is no more than rounding, be it of the
-        sums or of the features. Their rounding is a signal that no other recording has.
+        The ridge is relative to the mean of the diagonal of C_xx. Where none is asked for, one is
+        added if C_xx is singular: if Cholesky's method fails, or a pivot is no more than rounding,
+        be it of the sums or of the features. Their rounding is a signal that no other recording
+        has.
+
+        Args:
+            ridge: the least one.
+            around: weights `(outputs, features)` that a ridge draws to, instead of zero. With any
+                ridge the squared error is then at most theirs.
 
         Raises:
             UnmixError: features or targets are not finite.
@@ -67,7 +73,7 @@ class Moments:
         scale = float(diagonal.mean()) or 1.0
         rounding = self.width * torch.finfo(c_xx.dtype).eps * diagonal
         rounding.clamp_(min=self.eps**2 * float(diagonal.sum()))
-        ridge = 0.0
+        c_xx.diagonal().copy_(diagonal + ridge * scale)
         while True:
             factor, failed = torch.linalg.cholesky_ex(c_xx)
             if not failed and bool((factor.diagonal().square() > rounding).all()):
@@ -79,20 +85,29 @@ class Moments:
                 )
             ridge = 10.0 * ridge if ridge else RIDGE
             c_xx.diagonal().copy_(diagonal + ridge * scale)
-        weight = torch.cholesky_solve(c_xs, factor).T
+        if around is None:
+            weight = torch.cholesky_solve(c_xs, factor).T
+        else:
+            c_xx.diagonal().copy_(diagonal)
+            known = around.to(c_xx)
+            weight = known + torch.cholesky_solve(c_xs - c_xx @ known.T, factor).T
         mean = mean + self.shift
         bias = mean[self.width :] - weight @ mean[: self.width]
         return (weight.float().contiguous(), bias.float()), ridge
 
 
-def least_squares(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Layer, float]:
+def least_squares(
+    pairs: Iterable[tuple[Tensor, Tensor]], ridge: float = 0.0, around: Tensor | None = None
+) -> tuple[Layer, float]:
     """Return the layer that is optimal without its ReLU (Eq. 4), and the ridge it needed.
 
     Args:
         pairs: features `(batch, features)` and targets `(batch, outputs)`, gone through once; no
             more is held than one of them and the moments.
+        ridge: see `Moments.solved`.
+        around: see `Moments.solved`.
     """
     moments = Moments()
     for features, targets in pairs:
         moments.add(features, targets)
-    return moments.solved()
+    return moments.solved(ridge, around)

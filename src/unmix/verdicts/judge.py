@@ -149,7 +149,12 @@ class _Sources:
             return f"there is no experiment {self.paper}/{place.table}"
         if tuple(sorted(place.keys)) not in rows:
             return f"the experiment {self.paper}/{place.table} has no row {place.label}"
-        return "" if place.metric in COLUMNS else f"no scores in {place.metric} are kept"
+        if place.metric in COLUMNS:
+            return ""
+        if "finding" not in rows[tuple(sorted(place.keys))][0].row.of:
+            return f"no scores in {place.metric} are kept"
+        named = command("table", f"{self.paper}/{place.table}")
+        return f"{place.metric} is no score of songs; `{named}` has it beside the paper's"
 
     def offers(self, place: Place) -> Mapping[str, Evidence]:
         """Return the best evidence of a row for each fidelity; empty if there is no such row."""
