@@ -95,9 +95,11 @@ def test_system_list_marks_what_is_not_stored(trained, unmix):
         status, out, _ = unmix("separate", *words, "--system", "list", "--profile", "tiny")
         assert status == 0
         lines = out.splitlines()
-        assert "parwal/table2/augmented" in lines
-        assert "parwal/table1/3   (not stored: unmix run parwal/table1 --profile tiny)" in lines
-        assert "parwal/baselines/convolutive-nmf" in lines
+        sounds = "   8000 Hz, voice and accompaniment"
+        assert f"parwal/table2/augmented{sounds}" in lines
+        missing = " (not stored: unmix run parwal/table1 --profile tiny)"
+        assert f"parwal/table1/3{sounds}{missing}" in lines
+        assert f"parwal/baselines/convolutive-nmf{sounds}" in lines
         assert not any("oracle" in line for line in lines), "they cannot work on a file"
 
 

@@ -36,7 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Reproduce papers on music source separation, table by table (at present: parwal).\n\n"
+    help="Reproduce papers on music source separation, table by table: "
+    "parwal (voice), lai (guitar, drums) and uhlich (trios).\n\n"
     "Start with `unmix run parwal/table2`, then `unmix table parwal/table2 --own`. Without a "
     "dataset everything runs on an embedded stand-in.",
 )
@@ -137,7 +138,10 @@ def separate(
     ] = None,
     system: Annotated[
         str,
-        typer.Option(help="PAPER/EXPERIMENT/ROW; `--system list` lists those that work on files."),
+        typer.Option(
+            help="PAPER/EXPERIMENT/ROW; `--system list` lists those that work on files, "
+            "`--system lai/list` those of one paper."
+        ),
     ] = "parwal/table4/3-rnn-mse",
     out: Annotated[
         Path,
@@ -147,16 +151,17 @@ def separate(
     store: StoreFolder = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Separate a sound file with a stored system into voice and accompaniment.
+    """Separate a sound file with a stored system, e.g. into voice and accompaniment.
 
-    The estimates have the system's sampling rate (parwal: 8 kHz); channels are separated one by
-    one. If a peak goes beyond full scale, all estimates are scaled by one factor. A system must
-    have been trained first, in the same profile: `unmix run parwal/table4`.
+    Which sources a system finds, and at which sampling rate it works (parwal: 8 kHz), stands in
+    `--system list`; the estimates have that rate. Channels are separated one by one. If a peak
+    goes beyond full scale, all estimates are scaled by one factor. A system must have been trained
+    first, in the same profile, e.g. by `unmix run parwal/table4`: scores are shipped, weights not.
     """
     from unmix.report.separating import separate_file, systems
 
-    if system == "list":
-        for line in systems(profile, store, data_root):
+    if system == "list" or system.endswith("/list"):
+        for line in systems(profile, store, data_root, system.removesuffix("list").rstrip("/")):
             typer.echo(line)
         return
     if file is None:

@@ -50,4 +50,4 @@ def table(
     if csv:
         typer.echo(found.long.to_csv(index=False, float_format="%.4f"), nl=False)
     else:
-        show(found.long, found.title, asked.command("run", seeds=seeds))
+        show(found.long, found.title, asked.command("run", seeds=seeds), found.conditions)

@@ -341,10 +341,23 @@ def verify(root: str | os.PathLike) -> SongReport:
     notes = [f"Left out: {why}." for why in dataset.left_out.values()]
     if bleed := [song.name for song in dataset.songs.values() if song.bleed]:
         notes.append(f"Instruments are heard in each other's tracks: {', '.join(bleed)}.")
+    if missing:
+        notes += [_part(dataset, name) for name in MedleyDb.subsets]
     if missing or wrong:
         notes.append(f"What to do: {get_it(root)}.")
     altered = [f"{name}: {why}" for name, why in sorted(wrong.items())]
     return SongReport(str(home), len(wanted), len(fine), missing, altered, unknown, tuple(notes))
+
+
+def _part(dataset: MedleyDb, name: str) -> str:
+    """Return how much there is of a split that stands in for the whole."""
+    songs = splits.stored_split(stored_splits(), name)["songs"]
+    every = [song for part in PARTS for song in songs[part]]
+    here = sum(song in dataset.songs or song in dataset.left_out for song in every)
+    return (
+        f"Of the {len(every)} songs of the split {name}, which experiments take where not all 49 "
+        f"are there, {here} are here."
+    )
 
 
 def _wrong(dataset: MedleyDb, song: Song) -> str:

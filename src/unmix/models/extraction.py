@@ -233,6 +233,11 @@ class InstrumentSeparator(StreamingSeparator):
         self.stages = tuple(next(iter(self.networks.values())))
         self.step = context_step(stft)
 
+    @property
+    def usual(self) -> str:
+        """Return which variant `separate` and `stream` give: the last of `answers`."""
+        return f"{self.stages[-1]}, {OUTPUTS[-1]}"
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights of all stages."""
         return packed(self.networks)

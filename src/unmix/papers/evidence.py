@@ -130,6 +130,28 @@ class Evidence:
         return pd.DataFrame(found)
 
 
+@functools.lru_cache(maxsize=64)
+def _whole_families(paper_name: str, name: str) -> frozenset[str]:
+    """Return the families of an experiment's rows in profile `full`, on whatever material."""
+    from unmix.runs.spec import BACKENDS
+
+    found = [
+        experiment(paper_name, name, Setting(PROFILES["full"], real, backend, part))
+        for real, part in materials(paper_name, "full")
+        for backend in BACKENDS
+    ]
+    return frozenset(row.spec.family() for each in found for row in each.rows)
+
+
+def in_full(paper_name: str, name: str, rows: Iterable[Evidence]) -> bool:
+    """Return whether it is profile `full` that makes the runs behind some rows again."""
+    there = [item for item in rows if item.runs]
+    if {item.fidelity for item in there} == {"full"}:
+        return True
+    families = {run.provenance()["family"] for item in there for run in item.runs}
+    return bool(families) and families <= _whole_families(paper_name, name)
+
+
 def fidelities(rows: Iterable[Evidence]) -> list[str]:
     """Return the fidelities of rows that were run, the one that can bear out most first."""
     return sorted({item.fidelity for item in rows if item.runs}, key=RANK.__getitem__, reverse=True)

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from unmix.errors import SpecError, command, one_of
-from unmix.papers.published import PUBLISHED, folder
+from unmix.papers.published import PUBLISHED, folder, tables
 
 if TYPE_CHECKING:
     from unmix.runs.spec import Spec
@@ -184,6 +184,12 @@ def experiment(paper_name: str, name: str, setting: Setting) -> Experiment:
             expected=", ".join(known),
             do=f"run `{command('run', f'{paper_name}/{drawn}')}`, then the notebook (`make lab`), "
             "or build the book, which does both",
+        )
+    if name not in known and name in tables(paper_name):
+        raise SpecError(
+            f"{paper_name}/{name} is published, and nothing here can be run for it",
+            expected=", ".join(known),
+            do=f"look at its numbers with `{command('published', f'{paper_name}/{name}')}`",
         )
     if name not in known:
         raise SpecError(

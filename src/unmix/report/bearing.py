@@ -13,7 +13,7 @@ from unmix.papers.experiment import DEFAULT_PROFILE, PAPERS, experiment, experim
 from unmix.papers.published import PUBLISHED
 from unmix.runs.places import store_folder
 from unmix.runs.store import Store
-from unmix.verdicts import decide, judge
+from unmix.verdicts import judge
 from unmix.verdicts.claims import claims
 from unmix.verdicts.judge import Verdict
 from unmix.verdicts.schema import check
@@ -68,8 +68,8 @@ def bearing(
         chosen = setting(paper, taken, data_root, backend)
         return seeds_of(experiment(paper, name, chosen), chosen, 0)
 
-    def make(name: str, fidelity: str, repetitions: int) -> str:
-        taken = "full" if fidelity == decide.FULL else profile
+    def make(name: str, full: bool, repetitions: int) -> str:
+        taken = "full" if full else profile
         return command(
             "run",
             f"{paper}/{name}",

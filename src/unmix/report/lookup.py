@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -21,8 +21,11 @@ from unmix.datasets.catalogue import MODULES, available, existing_root, whole
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.errors import command
 from unmix.papers.evidence import (
+    MATERIAL,
+    Evidence,
     Wanted,
     comparison,
+    fidelities,
     look_up,
     opened,
     setting,
@@ -83,11 +86,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Found:
-    """A table: its heading, its long form, and what whoever named a data root should know."""
+    """A table: heading, long form, what whoever named a data root should know, and `conditions`."""
 
     title: str
     long: pd.DataFrame
     note: str
+    conditions: tuple[str, ...] = ()
 
 
 def table(asked: Asked, store: Store) -> Found:
@@ -114,7 +118,37 @@ def table(asked: Asked, store: Store) -> Found:
         known["title"],
         comparison(asked.paper, asked.name, found, known["metrics"]),
         stand_in_line(known["dataset"], known["real"], asked.profile, asked.data_root),
+        tuple(conditions(found)),
     )
+
+
+def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
+    """Yield a line for each fidelity: on what its runs were, and how long their networks trained.
+
+    It is `notes.notes` in short, from files alone: specs would bring torch along.
+    """
+    for kind in fidelities(rows):
+        runs = [run for item in rows if item.fidelity == kind for run in item.runs]
+        settings = [run.settings() for run in runs]
+        material = sorted({f"{each['dataset']}, split {each['split']}" for each in settings})
+        clips = [run.provenance()["clips"] for run in runs]
+        counts = (
+            f"{_between(each[part] for each in clips if part in each)} {words}"
+            for part, words in (("train", "training"), ("test", "test"))
+            if any(part in each for each in clips)
+        )
+        trained = [each["training"] for each in settings if each.get("training")]
+        passes = _between(each["epochs"] for each in trained)
+        learnt = f"; at most {passes} passes over the training part" if trained else ""
+        yield (
+            f"{kind} ({MATERIAL[kind]}): {'; '.join(material)}; {' and '.join(counts)} "
+            f"clips{learnt}."
+        )
+
+
+def _between(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return "" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _kept(store: Store, state: str) -> dict[str, Any]:

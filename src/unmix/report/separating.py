@@ -58,16 +58,30 @@ def works_alone(row: Row) -> bool:
     return not getattr(row.spec.separator, "needs_references", False)
 
 
-def systems(profile: str, store: Root, data_root: Root) -> list[str]:
-    """Return the names of a profile's systems for files, marked where they are not stored."""
+def systems(profile: str, store: Root, data_root: Root, only: str = "") -> list[str]:
+    """Return a line for each of a profile's systems for files, marked where it is not stored.
+
+    Of an experiment's rows that share a separator the last stands for all.
+
+    Args:
+        profile: whose systems.
+        store: where they lie.
+        data_root: folder with datasets.
+        only: a paper; empty takes all.
+
+    Raises:
+        SpecError: there is no such paper.
+    """
     lines = []
-    for paper in PAPERS:
+    for paper in [only] if only else PAPERS:
         book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
         for name in experiments(paper, book.setting):
-            for item in book.evidence(name, best=False):
-                missing = "" if item.runs else f"   (not stored: {book.command('run', name)})"
+            rows = {item.row.spec: item for item in book.evidence(name, best=False)}
+            for spec, item in rows.items():
+                missing = "" if item.runs else f" (not stored: {book.command('run', name)})"
+                sounds = f"{spec.stft.rate} Hz, {' and '.join(spec.mixing.sources)}"
                 if works_alone(item.row):
-                    lines.append(f"{paper}/{name}/{row_name(item.row)}{missing}")
+                    lines.append(f"{paper}/{name}/{row_name(item.row)}   {sounds}{missing}")
     return lines
 
 
@@ -85,12 +99,13 @@ def separate_file(
         UnmixError: the system is not in the store.
     """
     sound, rate = audio.read(file)
-    run = _stored(system, profile, store, data_root)
+    row, run = _stored(system, profile, store, data_root)
     spec = run.spec()
     mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32, copy=False)
     del sound
     separator = restore(spec, run.weights)
-    estimates = _estimates(separator, mixture, spec.mixing.sources)
+    variant = row.of.get("variant", "")
+    estimates = _estimates(separator, mixture, spec.mixing.sources, variant)
     peak = max(float(max(estimate.max(), -estimate.min())) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
@@ -103,25 +118,31 @@ def separate_file(
 
 
 def _estimates(
-    separator: Separator, mixture: np.ndarray, sources: Sequence[str]
+    separator: Separator, mixture: np.ndarray, sources: Sequence[str], variant: str
 ) -> dict[str, np.ndarray]:
     """Return the estimates of a mixture `(channels, samples)`, each channel by itself.
 
     They are filled in as they come; beside them and the mixture no memory grows with the sound,
-    but with factorisations, which take a channel at once.
+    but with factorisations and with variants that are not the usual one, which take a channel at
+    once.
     """
     estimates = {source: np.zeros_like(mixture) for source in sources}
     for number, channel in enumerate(mixture):
         # A silent channel beside a sounding one has silent sources.
         if channel.any():
-            for source, first, piece in _pieces(separator, channel[None]):
+            for source, first, piece in _pieces(separator, channel[None], variant):
                 estimates[source][number, first : first + len(piece)] = piece
     return estimates
 
 
-def _pieces(separator: Separator, channel: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:
+def _pieces(
+    separator: Separator, channel: np.ndarray, variant: str
+) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield source, first sample and estimate `(samples,)` of a channel `(1, samples)`."""
-    if isinstance(separator, StreamingSeparator):
+    if variant and variant != getattr(separator, "usual", ""):
+        for source, estimate in separator.answers(channel)[variant].items():  # type: ignore[attr-defined]
+            yield source, 0, estimate[0]
+    elif isinstance(separator, StreamingSeparator):
         for first, rows in separator.stream(channel):
             for source, row in zip(separator.sources, rows, strict=True):
                 yield source, first, row
@@ -141,7 +162,7 @@ def _described(system: str, run: Run) -> str:
     )
 
 
-def _stored(system: str, profile: str, store: Root, data_root: Root) -> Run:
+def _stored(system: str, profile: str, store: Root, data_root: Root) -> tuple[Row, Run]:
     paper, _, rest = system.partition("/")
     name, _, row = rest.partition("/")
     if not row:
@@ -168,4 +189,4 @@ def _stored(system: str, profile: str, store: Root, data_root: Root) -> Run:
             f"{system} is not trained under profile {profile} (store {book.store.root})",
             do=f"run `{book.command('run', name)}` first",
         )
-    return found[row].runs[0]
+    return found[row].row, found[row].runs[0]

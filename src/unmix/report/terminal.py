@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
@@ -10,13 +12,14 @@ from rich.table import Table
 from unmix.report.tables import NO_DECIBELS, cell, key_columns, number, words
 
 
-def show(table: pd.DataFrame, title: str, command: str) -> None:
+def show(table: pd.DataFrame, title: str, command: str, conditions: Sequence[str] = ()) -> None:
     """Print a long table: a line a row if that fits, else a block for each metric.
 
     Args:
         table: see `evidence.comparison`.
         title: its heading.
         command: what carries out rows that were not run yet.
+        conditions: lines that end it: on what the runs were.
     """
     width, metrics = Console().width, list(table["metric"].unique())
     blocks = [_block(table, metrics, title)]
@@ -28,7 +31,7 @@ def show(table: pd.DataFrame, title: str, command: str) -> None:
     console = Console(width=max(width, *map(_width, blocks)))
     for block in blocks:
         console.print(block)
-    for line in _legend(table, command):
+    for line in [*_legend(table, command), *conditions]:
         console.print(line, highlight=False, soft_wrap=True)
 
 

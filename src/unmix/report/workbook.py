@@ -16,6 +16,7 @@ from unmix.papers.evidence import (
     Evidence,
     comparable,
     comparison,
+    in_full,
     material,
     offers,
     seeds_of,
@@ -190,7 +191,7 @@ class Workbook:
 
     def _repeat(self, name: str, rows: Sequence[Evidence]) -> str:
         """Return the command that makes the runs behind some rows of an experiment again."""
-        full = {item.fidelity for item in rows if item.runs} == {"full"}
+        full = in_full(self.paper, name, rows)
         chosen = setting(self.paper, "full", self.data_root) if full else self.setting
         found = max((len(item.runs) for item in rows), default=0)
         own = seeds_of(self.experiment(name), chosen, 0)

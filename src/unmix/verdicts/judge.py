@@ -11,8 +11,9 @@ import numpy as np
 
 from unmix.errors import command
 from unmix.metrics.means import COLUMNS, weighed
-from unmix.papers.evidence import RANK, Evidence
+from unmix.papers.evidence import RANK, Evidence, in_full
 from unmix.papers.experiment import PAPERS
+from unmix.papers.experiment import paper as paper_of
 from unmix.verdicts import decide, reasons, statistics
 from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel
@@ -28,7 +29,7 @@ NAMED = 3
 Find = Callable[[str], Sequence[Sequence[Evidence]]]
 """Returns all evidence of an experiment: for each row, the best first; none if there is no such."""
 
-Make = Callable[[str, str, int], str]
+Make = Callable[[str, bool, int], str]
 """Returns the command that makes the evidence of an experiment, a fidelity and a number of seeds
 (0: as many as the experiment itself asks for)."""
 
@@ -337,7 +338,7 @@ class _Case:
             margin=self.margin,
             detectable=result.detectable,
             runs=tuple(dict.fromkeys(run.key for item in items for run in item.runs)),
-            commands=self._commands(make, self.fidelity, None),
+            commands=self._again(make),
             why=reasons.why(weighed),
             needs=self._needs(weighed, make),
             comparisons=tuple(map(self._told, self.compared, self.results)),
@@ -346,6 +347,12 @@ class _Case:
 
     def _needs(self, weighed: reasons.Weighed, make: Make | None) -> str:
         """Return what evidence would settle the claim; empty if it is settled."""
+        if self.fidelity == "subset":
+            check = command("data", "verify", paper_of(self.claim.paper).DATASET)
+            making = _making(self._commands(make))
+            return (
+                f"evidence on all of the paper's dataset, which {making} where `{check}` finds it"
+            )
         if self.fidelity != decide.FULL:
             return f"evidence on the paper's dataset, which {_making(self._commands(make))}"
         if weighed.decision.outcome not in (decide.COMPATIBLE, decide.INCONCLUSIVE):
@@ -353,23 +360,28 @@ class _Case:
         words, seeds = reasons.needs(weighed)
         return f"{words}: {_listed(self._commands(make, seeds=seeds))}" if seeds else words
 
-    def _commands(
-        self, make: Make | None, fidelity: str = decide.FULL, seeds: int | None = 0
-    ) -> tuple[str, ...]:
-        """Return a command a table; without `seeds`, for as many as stand behind its rows."""
-        tables = dict.fromkeys(place.table for place in self.places)
-        return tuple(
-            (make or self._make)(table, fidelity, self._seeds(table) if seeds is None else seeds)
-            for table in tables
-        )
+    def _tables(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.table for place in self.places))
 
-    def _seeds(self, table: str) -> int:
-        """Return the largest number of seeds behind the rows of a table that are compared."""
-        places = [place for place in self.places if place.table == table]
-        return max(len(self.sources.offers(place)[self.fidelity].runs) for place in places)
+    def _commands(self, make: Make | None, seeds: int = 0) -> tuple[str, ...]:
+        """Return a command a table, of profile `full`."""
+        return tuple((make or self._make)(table, True, seeds) for table in self._tables())
 
-    def _make(self, table: str, fidelity: str, seeds: int) -> str:
-        options = {"profile": "full"} if fidelity == decide.FULL else {}
+    def _again(self, make: Make | None) -> tuple[str, ...]:
+        """Return a command a table that makes the runs again that the verdict rests on."""
+        found = []
+        for table in self._tables():
+            rows = [
+                self.sources.offers(place)[self.fidelity]
+                for place in self.places
+                if place.table == table
+            ]
+            full = in_full(self.claim.paper, table, rows)
+            found.append((make or self._make)(table, full, max(len(item.runs) for item in rows)))
+        return tuple(found)
+
+    def _make(self, table: str, full: bool, seeds: int) -> str:
+        options = {"profile": "full"} if full else {}
         return command("run", f"{self.claim.paper}/{table}", **options, seeds=seeds)
 
     def _told(self, each: Comparison, result: Result) -> dict[str, Any]:
