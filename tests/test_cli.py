@@ -15,7 +15,7 @@ import pytest
 from aids import FULL, fabricate, heeding_ctrl_c, refused, scores, spec_of
 from unmix import __version__, audio
 from unmix.datasets.mir1k import index
-from unmix.papers.experiment import PROFILES, Setting, experiment
+from unmix.papers.experiment import PAPERS, PROFILES, Setting, experiment
 from unmix.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("standin_cache", "home")
@@ -180,6 +180,11 @@ SPELT = [
     ("book --profile full", "medleydb: no folder with datasets is set.*--data-root to the folder"),
     ("table parwal", "names no table. Expected: parwal/TABLE"),
     ("table parwal/table9", "unknown experiment of parwal: 'table9'"),
+    (
+        "table lai/table5",
+        "published, and nothing here can be run for it.*`unmix published lai/table5`",
+    ),
+    ("separate --system lay/list", "unknown paper 'lay' .did you mean 'lai'"),
     ("table parwel/table2", "unknown paper 'parwel'"),
     ("table parwal/table2 --profile big", "unknown profile 'big'"),
     ("data verify mir2k", "unknown dataset 'mir2k' .did you mean 'mir1k'"),
@@ -252,7 +257,16 @@ def test_help_teaches(unmix, words):
     assert (status, err) == (0, "")
     assert f"Usage: {' '.join(['unmix', *words.split()])}" in out
     wanted = {
-        "": ["run", "table", "separate", "book", "data", "unmix run parwal/table2", "--version"],
+        "": [
+            "run",
+            "table",
+            "separate",
+            "book",
+            "data",
+            "unmix run parwal/table2",
+            "--version",
+            *PAPERS,
+        ],
         "data": ["list", "verify", "fetch", "make"],
         "data list": ["--data-root", "UNMIX_DATA"],
         "data verify": ["--data-root", "mir1k"],

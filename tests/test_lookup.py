@@ -158,3 +158,17 @@ def test_the_second_look_needs_no_torch(store, results):
     )
     ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert ended.stdout == "6 []\n"
+
+
+def test_a_table_says_on_what_its_runs_were(results, store):
+    made = {"clips": {"train": 9, "valid": 2, "test": 1}}
+    fabricate(results / "f00d", spec_of(FULL, "Augmented"), "full", scores(x_1=7.0), **made)
+    lines = table(TABLE2, store).conditions
+    assert lines[0] == (
+        "full (the paper's dataset): mir1k, split paper; 9 training and 1 test clips; at most 24 "
+        "passes over the training part."
+    )
+    assert lines[1].startswith(
+        "stand-in (a stand-in, not the paper's dataset): synthetic-voice, split standin; "
+    )
+    assert len(lines) == 2

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aids import FULL
-from unmix.papers.evidence import Evidence
-from unmix.papers.experiment import experiments
+from aids import FULL, fabricate
+from unmix.papers.evidence import Evidence, in_full
+from unmix.papers.experiment import PROFILES, Setting, experiment, experiments
 from unmix.verdicts import judge
 from unmix.verdicts.claims import Claim, claims
 from unmix.verdicts.schema import check
@@ -33,7 +33,7 @@ class Fake:
         return {"separator": {"kind": self.kind}}
 
     def provenance(self):
-        return {"fidelity": self.fidelity}
+        return {"fidelity": self.fidelity, "family": ""}
 
 
 def runs(label, mean, *, seeds=3, songs=40, fidelity="full", chance=0.02, song=0.2, start=0):
@@ -191,10 +191,25 @@ def test_other_material_says_so_and_neither_reproduces_nor_refutes(fidelity, mea
     assert found.direction == ""
     assert found.fidelity == fidelity
     assert why in found.why
-    assert found.needs == (
-        "evidence on the paper's dataset, which `unmix run parwal/table4 --profile full` makes"
-    )
+    making = "the paper's dataset, which `unmix run parwal/table4 --profile full` makes"
+    assert found.needs == {
+        "subset": f"evidence on all of {making} where `unmix data verify mir1k` finds it",
+        "stand-in": f"evidence on {making}",
+    }.get(fidelity)
     assert found.commands == ("unmix run parwal/table4 --seeds 3",)
+
+
+def test_runs_of_a_part_of_the_dataset_are_made_again_by_the_profile_that_made_them(tmp_path):
+    """Profile `full` gives fidelity `subset` where only the part is there."""
+    setting = Setting(PROFILES["full"], True, part=True)
+    scores = pd.DataFrame({"clip": ["a"], "source": ["guitar"]})
+    for number, row in enumerate(experiment("lai", "table2", setting).rows[:2]):
+        made = fabricate(tmp_path / str(number), row.spec, "subset", scores)
+        assert in_full("lai", "table2", [Evidence(row, (made,))])
+        quick = experiment("lai", "table2", Setting(PROFILES["quick"], True, part=True)).rows[0]
+        own = fabricate(tmp_path / f"quick{number}", quick.spec, "subset", scores)
+        assert not in_full("lai", "table2", [Evidence(row, (made, own))])
+    assert not in_full("lai", "table2", [Evidence(row, ())])
 
 
 def test_rows_are_compared_at_the_best_fidelity_that_all_have():

@@ -31,8 +31,10 @@ def show(table: pd.DataFrame, title: str, command: str, conditions: Sequence[str
     console = Console(width=max(width, *map(_width, blocks)))
     for block in blocks:
         console.print(block)
-    for line in [*_legend(table, command), *conditions]:
+    for line in _legend(table, command):
         console.print(line, highlight=False, soft_wrap=True)
+    for line in conditions:
+        Console().print(line, highlight=False)
 
 
 def _width(block: Table) -> int:
