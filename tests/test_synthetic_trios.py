@@ -59,6 +59,12 @@ def whole(no_further_fonts):
     return SyntheticTrios(ALL)
 
 
+@pytest.fixture(scope="module")
+def richer(no_further_fonts):
+    """All of it with three further SoundFonts, whose recordings are training too."""
+    return SyntheticTrios(ALL, fonts=[font_path()] * 3)
+
+
 def performances(dataset, *parts):
     found = [dataset.found(clip.name)[1] for clip in dataset.clips()]
     return [each for each in found if each.part in (parts or PARTS)]
@@ -257,10 +263,8 @@ def by_part(dataset, instrument):
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
-def test_no_ten_notes_of_a_part_are_those_of_another(instrument, whole):
-    # Recordings that further SoundFonts would add are training too.
-    more = SyntheticTrios(ALL, fonts=[font_path()] * 3)
-    found = by_part(more, instrument)
+def test_no_ten_notes_of_a_part_are_those_of_another(instrument, whole, richer):
+    found = by_part(richer, instrument)
     assert found["train"] > by_part(whole, instrument)["train"]
     assert all(found[part] for part in ("train", "valid"))
     assert bool(found["test"]) == any(instrument in trio for trio in TRIOS.values())
@@ -278,8 +282,7 @@ def test_shared_notes_would_be_found_in_another_key_and_tempo(whole):
     assert len(moved & sequences(sheet, "piano")) > 0.7 * len(moved) > 50
 
 
-def test_no_player_of_a_part_plays_in_another(whole):
-    more = SyntheticTrios(ALL, fonts=[font_path()])
+def test_no_player_of_a_part_plays_in_another(whole, richer):
     for what in (
         lambda player: player.name,
         lambda player: replace(player, name="", level=0.0),
@@ -288,7 +291,7 @@ def test_no_player_of_a_part_plays_in_another(whole):
         lambda player: (player.reverberation, player.wet),
     ):
         found = {
-            part: {what(p) for each in performances(more, part) for p in each.players}
+            part: {what(p) for each in performances(richer, part) for p in each.players}
             for part in PARTS
         }
         apart(*found.values())

@@ -88,11 +88,9 @@ class InstrumentNetwork(Layerwise):
     def schooling(self) -> str:
         """Return in words how long the networks are trained."""
         optimiser = {"lbfgs": "L-BFGS iterations", "adam": "passes of Adam"}[self.optimiser]
+        of = f"for each of {self.layers} layers" if self.layers > 1 else "on one layer"
         fine = f" and {self.fine:,} of fine tuning" if self.fine else ""
-        return (
-            f"{self.iterations:,} {optimiser} for each of {self.layers} layers{fine}, on "
-            f"{self.examples:,} vectors"
-        )
+        return f"{self.iterations:,} {optimiser} {of}{fine}, on {self.examples:,} vectors"
 
     def learn(
         self,

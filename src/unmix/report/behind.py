@@ -88,7 +88,13 @@ class Panels:
 
     def _panel(self, what: str, name: str, rows: Sequence[Evidence], repeat: str) -> Shown:
         self._known[_keys(rows)] = (name, what)
-        runs = [_told(item, run) for item in rows for run in item.runs]
+        # A run that several rows are read off is told once.
+        labels: dict[str, list[str]] = {}
+        for item in rows:
+            for run in item.runs:
+                labels.setdefault(run.key, []).append(label(item))
+        once = {run.key: run for item in rows for run in item.runs}
+        runs = [_told(_rows(labels[key]), run) for key, run in once.items()]
         file = f"{FOLDER}/{name}-runs.json"
         text = json.dumps({"repeat": repeat, "runs": runs}, indent=1, sort_keys=True) + "\n"
         return Shown(_opening(what, name, runs, repeat, file), "", {file: text})
@@ -114,10 +120,16 @@ def _opening(what: str, name: str, runs: Sequence[dict[str, Any]], repeat: str, 
     )
 
 
-def _told(item: Evidence, run: Run) -> dict[str, Any]:
+def _rows(labels: Sequence[str]) -> str:
+    """Return which rows are a run's: the first, and how many more."""
+    more = len(labels) - 1
+    return labels[0] + (f" and {more} more row{'s' * (more > 1)}" if more else "")
+
+
+def _told(row: str, run: Run) -> dict[str, Any]:
     spec, about = run.spec(), run.provenance()
     return {
-        "row": label(item),
+        "row": row,
         "seed": spec.seed,
         "fidelity": about["fidelity"],
         "run": run.key,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
-
 from unmix.papers.evidence import MATERIAL, Evidence, fidelities
 from unmix.runs.spec import EVERY, Mixing
 from unmix.runs.store import Run
@@ -37,11 +35,14 @@ def _runs(rows: Iterable[Evidence]) -> list[Run]:
 
 def _material(kind: str, rows: Sequence[Evidence]) -> str:
     specs = [run.spec() for run in _runs(rows)]
-    clips = pd.concat([item.globals() for item in rows])[["clips", "unscored"]].sum(axis=1)
+    parts = {item.row.of.get("part", "test") for item in rows}
+    # Of a run that scores several sources, `globals` counts each of them.
+    found = (run.provenance()["clips"] for run in _runs(rows))
+    clips = [counts[part] for counts in found for part in parts if part in counts]
     return (
         f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
         f"{_set(spec.split for spec in specs)}, {_range(clips)} "
-        f"{_set(item.row.of.get('part', 'test') for item in rows)} clips, "
+        f"{_set(parts)} clips, "
         f"{_mixed([spec.mixing for spec in specs])}."
     )
 
