@@ -162,6 +162,14 @@ def material(rows: Iterable[Evidence]) -> str:
     return " and ".join(MATERIAL[kind] for kind in fidelities(rows)) or MATERIAL[""]
 
 
+def between(values: Iterable[float]) -> str:
+    """Return in words which whole numbers there are: one, or the least and the largest."""
+    numbers = sorted({int(value) for value in values})
+    if len(numbers) < 2:
+        return "".join(map(str, numbers))
+    return f"{numbers[0]} to {numbers[-1]}"
+
+
 @functools.lru_cache(maxsize=8)
 def _by_family(folder: str, stamp: int) -> dict[str, list[Run]]:
     """Return the runs of a folder by family, one a seed; `stamp` makes the cache see changes.

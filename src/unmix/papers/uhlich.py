@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from unmix.datasets.trios import PIECES
 from unmix.models.blind import ANALYSIS, BlindNmf
 from unmix.models.extraction import OUTPUTS, InstrumentNetwork
 from unmix.models.nmf import ConvolutiveNmf
@@ -30,10 +31,7 @@ BUDGET = "6000 L-BFGS iterations on 1,000,000 vectors"
 FIGURES: dict[str, str] = {}
 """None: Figure 2 has an experiment of its own."""
 
-TRIOS = {
-    "Brahms": ("horn", "piano", "violin"),
-    "Lussier": ("bassoon", "piano", "trumpet"),
-}
+TRIOS = {piece.capitalize(): instruments for piece, instruments in PIECES.items()}
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def base(setting: Setting, trio: str, **changes: Any) -> Spec:
 
 
 def factorised(setting: Setting, trio: str, separator: Any) -> Spec:
-    """Return a trio separated by a factorisation or an oracle, with a transform that suits it."""
+    """Return a trio separated by a factorisation, with a transform that suits it."""
     own = base(setting, trio)
     step = ANALYSIS.rate // own.stft.rate
     stft = replace(

@@ -89,12 +89,11 @@ class Panels:
     def _panel(self, what: str, name: str, rows: Sequence[Evidence], repeat: str) -> Shown:
         self._known[_keys(rows)] = (name, what)
         # A run that several rows are read off is told once.
-        labels: dict[str, list[str]] = {}
+        once: dict[str, tuple[Run, list[str]]] = {}
         for item in rows:
             for run in item.runs:
-                labels.setdefault(run.key, []).append(label(item))
-        once = {run.key: run for item in rows for run in item.runs}
-        runs = [_told(_rows(labels[key]), run) for key, run in once.items()]
+                once.setdefault(run.key, (run, []))[1].append(label(item))
+        runs = [_told(_rows(labels), run) for run, labels in once.values()]
         file = f"{FOLDER}/{name}-runs.json"
         text = json.dumps({"repeat": repeat, "runs": runs}, indent=1, sort_keys=True) + "\n"
         return Shown(_opening(what, name, runs, repeat, file), "", {file: text})

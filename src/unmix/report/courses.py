@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unmix.papers.evidence import Evidence, material
-from unmix.report.figures import PALETTE, style
+from unmix.papers.evidence import Evidence
+from unmix.report.figures import PALETTE, evidence_title, style
+from unmix.runs.store import Run
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 OVER = {"iterations": "L-BFGS iterations, or passes over all vectors", "seconds": "seconds"}
@@ -47,13 +47,9 @@ def courses(rows: Sequence[Evidence], key: str, over: str = "iterations") -> Fig
     for axis, (network, lines) in zip(axes[0], drawn.items(), strict=True):
         _panel(axis, lines, names, over)
         axis.set_title(network, fontsize="medium")
-        axis.set_xlabel("")
     axes[0][0].set_ylabel("J on the training vectors")
     figure.supxlabel(OVER[over], fontsize="medium")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-    figure.suptitle(f"Evidence: {material(rows)}", fontsize="medium")
-    return figure
+    return _finished(figure, rows)
 
 
 def stages(rows: Sequence[Evidence], key: str) -> Figure:
@@ -64,16 +60,17 @@ def stages(rows: Sequence[Evidence], key: str) -> Figure:
         key: the key column that tells trainings apart, a row of panels each.
     """
     style()
-    runs = {item.row.keys[key]: item.runs[0] for item in reversed(rows)}
+    runs: dict[str, Run] = {}
+    for item in rows:
+        runs.setdefault(item.row.keys[key], item.runs[0])
     ends = {
         f"{name}: {network}": course.groupby("stage", sort=False).last()
-        for name, run in reversed(runs.items())
+        for name, run in runs.items()
         for network, course in run.history().groupby("network", sort=False)
     }
-    columns = max(1, len(ends) // max(1, len(runs)))
     figure, axes = plt.subplots(
-        -(-len(ends) // columns),
-        columns,
+        len(runs),
+        len(ends) // len(runs),
         figsize=(9, 1.2 + 2.2 * len(runs)),
         sharex=True,
         sharey=True,
@@ -81,7 +78,7 @@ def stages(rows: Sequence[Evidence], key: str) -> Figure:
         squeeze=False,
     )
     colours = sns.color_palette(PALETTE, 2)
-    for axis, (name, end) in zip(axes.flat, ends.items(), strict=False):
+    for axis, (name, end) in zip(axes.flat, ends.items(), strict=True):
         for number, (part, words) in enumerate(PARTS.items()):
             axis.plot(
                 [stage.removesuffix(" layer") for stage in end.index],
@@ -96,9 +93,14 @@ def stages(rows: Sequence[Evidence], key: str) -> Figure:
     for line in axes:
         line[0].set_ylabel("J")
     figure.supxlabel("stage, by the layer that it adds", fontsize="medium")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
-    figure.suptitle(f"Evidence: {material(rows)}", fontsize="medium")
+    return _finished(figure, rows)
+
+
+def _finished(figure: Figure, rows: Sequence[Evidence]) -> Figure:
+    """Return a figure of panels with the first one's legend for all, and a title."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    figure.suptitle(evidence_title(rows), fontsize="medium")
     return figure
 
 
@@ -124,5 +126,5 @@ def _timed(history: pd.DataFrame) -> pd.DataFrame:
     of_network = history.groupby("network", sort=False)
     return history.assign(
         iterations=history["epoch"] - of_network["epoch"].transform("first"),
-        seconds=of_network["seconds"].transform(np.cumsum),
+        seconds=of_network["seconds"].cumsum(),
     )

@@ -34,7 +34,7 @@ def style() -> None:
     )
 
 
-def _title(rows: Sequence[Evidence]) -> str:
+def evidence_title(rows: Sequence[Evidence]) -> str:
     """Return what stands above a figure: on what material its rows were run."""
     return f"Evidence: {material(rows)}"
 
@@ -89,7 +89,7 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
         )
         axis.set_xlabel(f"{METRICS[metric]} of the {source} (dB)")
         axis.set_ylabel("")
-    figure.suptitle(_title(rows), fontsize="medium")
+    figure.suptitle(evidence_title(rows), fontsize="medium")
     return figure
 
 
@@ -116,7 +116,7 @@ def histories(rows: Sequence[Evidence]) -> Figure:
     axis.set_ylabel("validation loss / its value after the first epoch")
     axis.set_yscale("log")
     axis.legend(fontsize="small")
-    axis.set_title(_title(rows), fontsize="medium")
+    axis.set_title(evidence_title(rows), fontsize="medium")
     return figure
 
 

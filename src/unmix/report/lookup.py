@@ -24,6 +24,7 @@ from unmix.papers.evidence import (
     MATERIAL,
     Evidence,
     Wanted,
+    between,
     comparison,
     fidelities,
     look_up,
@@ -86,12 +87,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Found:
-    """A table: heading, long form, what whoever named a data root should know, and `conditions`."""
+    """A table: heading, long form, what whoever named a data root should know, and its rows."""
 
     title: str
     long: pd.DataFrame
     note: str
-    conditions: tuple[str, ...] = ()
+    rows: tuple[Evidence, ...] = ()
+
+    @property
+    def conditions(self) -> list[str]:
+        """Return a line for each fidelity: on what its runs were, see `conditions`."""
+        return list(conditions(self.rows))
 
 
 def table(asked: Asked, store: Store) -> Found:
@@ -118,7 +124,7 @@ def table(asked: Asked, store: Store) -> Found:
         known["title"],
         comparison(asked.paper, asked.name, found, known["metrics"]),
         stand_in_line(known["dataset"], known["real"], asked.profile, asked.data_root),
-        tuple(conditions(found)),
+        tuple(found),
     )
 
 
@@ -133,22 +139,17 @@ def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
         material = sorted({f"{each['dataset']}, split {each['split']}" for each in settings})
         clips = [run.provenance()["clips"] for run in runs]
         counts = (
-            f"{_between(each[part] for each in clips if part in each)} {words}"
+            f"{between(each[part] for each in clips if part in each)} {words}"
             for part, words in (("train", "training"), ("test", "test"))
             if any(part in each for each in clips)
         )
         trained = [each["training"] for each in settings if each.get("training")]
-        passes = _between(each["epochs"] for each in trained)
+        passes = between(each["epochs"] for each in trained)
         learnt = f"; at most {passes} passes over the training part" if trained else ""
         yield (
             f"{kind} ({MATERIAL[kind]}): {'; '.join(material)}; {' and '.join(counts)} "
             f"clips{learnt}."
         )
-
-
-def _between(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return "" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def _kept(store: Store, state: str) -> dict[str, Any]:

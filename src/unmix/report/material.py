@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 
 from unmix.papers.published import cells
-from unmix.report.tables import Shown, scrolling
+from unmix.report.tables import Shown, plain
 
 COLUMNS = {
     "files": lambda lengths: str(len(lengths)),
@@ -38,12 +37,5 @@ def lines(
 def shown(paper: str, table: str, material: Mapping[str, Sequence[float]], caption: str) -> Shown:
     """Return the same as HTML; for the other arguments see `lines`."""
     head, *body = lines(paper, table, material)
-    heads = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in head)
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(first)}</th>'
-        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
-        + "</tr>"
-        for first, *values in body
-    )
     text = "\n".join([caption, *(", ".join(line) for line in [head, *body])])
-    return Shown(scrolling(f"<tr>{heads}</tr>", rows, caption), text)
+    return Shown(plain(head, body, caption), text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from unmix.papers.evidence import MATERIAL, Evidence, fidelities
+from unmix.papers.evidence import MATERIAL, Evidence, between, fidelities
 from unmix.runs.spec import EVERY, Mixing
 from unmix.runs.store import Run
 
@@ -41,7 +41,7 @@ def _material(kind: str, rows: Sequence[Evidence]) -> str:
     clips = [counts[part] for counts in found for part in parts if part in counts]
     return (
         f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
-        f"{_set(spec.split for spec in specs)}, {_range(clips)} "
+        f"{_set(spec.split for spec in specs)}, {between(clips)} "
         f"{_set(parts)} clips, "
         f"{_mixed([spec.mixing for spec in specs])}."
     )
@@ -73,7 +73,7 @@ def _seeds(rows: Sequence[Evidence]) -> str:
     counts = [len(item.runs) for item in rows]
     if max(counts) == 1:
         return "Seeds: one a row, so that no spread over seeds is known."
-    return f"Seeds: {_range(counts)} a row; ± is the standard deviation over them."
+    return f"Seeds: {between(counts)} a row; ± is the standard deviation over them."
 
 
 def _training(rows: Sequence[Evidence], which: str, published: str) -> list[str]:
@@ -89,10 +89,10 @@ def _training(rows: Sequence[Evidence], which: str, published: str) -> list[str]
     if not trained:
         return []
     settings = [each for _, each in trained]
-    allowed = _range(each.epochs for each in settings)
-    made = _range(len(run.history()) for run, _ in trained)
+    allowed = between(each.epochs for each in settings)
+    made = between(len(run.history()) for run, _ in trained)
     limit = "" if made == allowed else f", of at most {allowed}"
-    steps = f"{_range(each.batch for each in settings)} chunks a step"
+    steps = f"{between(each.batch for each in settings)} chunks a step"
     paper = f"; the paper: {published}" if published else ""
     return [f"Training{which}: {made} passes over the training part{limit}, {steps}{paper}."]
 
@@ -104,14 +104,9 @@ def _time(rows: Sequence[Evidence]) -> str:
         max(entry["learning_s"], history["seconds"].sum() if len(history) else 0.0)
         for entry, history in made
     ]
-    spent = _range(round(seconds) for seconds in learning)
+    spent = between(round(seconds) for seconds in learning)
     return f"Time: learning took {spent} s a run, on {_set(entry['device'] for entry, _ in made)}."
 
 
 def _set(values: Iterable[object]) -> str:
     return ", ".join(sorted({str(value) for value in values}))
-
-
-def _range(values: Iterable[float]) -> str:
-    numbers = sorted({int(value) for value in values})
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"

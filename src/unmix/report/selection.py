@@ -7,13 +7,12 @@ same seed, is what that is worth here.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unmix.papers.evidence import Evidence
 from unmix.report.figures import label
-from unmix.report.tables import Shown, number, scrolling, words
+from unmix.report.tables import Shown, number, plain, words
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,20 @@ def table(rows: Sequence[Evidence], metric: str, caption: str) -> Shown:
         f"its {metric} on test songs (dB)",
         "worth of the peek (dB)",
     )
-    body = "".join(
-        f'<tr><th scope="row">{each.seed}</th>'
-        f"<td>{html.escape(words(each.valid))}</td><td>{number(each.valid_score)}</td>"
-        f"<td>{html.escape(words(each.test))}</td><td>{number(each.test_score)}</td>"
-        f"<td>{number(each.test_score - each.valid_score, signed=True)}</td></tr>"
+    lines = [
+        (
+            str(each.seed),
+            words(each.valid),
+            number(each.valid_score),
+            words(each.test),
+            number(each.test_score),
+            number(each.test_score - each.valid_score, signed=True),
+        )
         for each in found
-    )
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
+    ]
     text = "\n".join(
         f"seed {each.seed}: {each.valid} ({number(each.valid_score)} dB) on validation songs, "
         f"{each.test} ({number(each.test_score)} dB) on test songs"
         for each in found
     )
-    return Shown(scrolling(f"<tr>{head}</tr>", body, caption), text)
+    return Shown(plain(heads, lines, caption), text)

@@ -18,7 +18,7 @@ from unmix.papers.evidence import MATERIAL, setting
 from unmix.papers.experiment import PAPERS, Row, experiments
 from unmix.report.player import slug
 from unmix.report.workbook import Workbook
-from unmix.runs.execute import restore
+from unmix.runs.execute import is_usual, restore
 from unmix.runs.store import Run
 
 Root = str | os.PathLike | None
@@ -139,7 +139,7 @@ def _pieces(
     separator: Separator, channel: np.ndarray, variant: str
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield source, first sample and estimate `(samples,)` of a channel `(1, samples)`."""
-    if variant and variant != getattr(separator, "usual", ""):
+    if not is_usual(separator, variant):
         for source, estimate in separator.answers(channel)[variant].items():  # type: ignore[attr-defined]
             yield source, 0, estimate[0]
     elif isinstance(separator, StreamingSeparator):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from unmix.report.measured import duration, recorded
-from unmix.report.tables import Shown, listed, scrolling
+from unmix.report.tables import Shown, listed, plain
 
 SIDE_BY_SIDE = ("Proposed: GRU, 3 x 1000", "LSTM, 3 x 1000", "LSTM, 3 x 1000, without oneDNN")
 """The paper's network, and the networks of LSTM cells that it is compared with."""
@@ -39,15 +38,8 @@ def _each(found: Mapping[str, Any], show: Any) -> Shown:
     whole = Shown("")
     for _, record in sorted(found.items(), key=lambda item: (item[0] != "cpu", item[0])):
         names, lines, entries = show(record)
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
-        body = "".join(
-            f'<tr><th scope="row">{html.escape(name)}</th>'
-            + "".join(f"<td>{html.escape(value)}</td>" for value in values)
-            + "</tr>"
-            for name, *values in lines
-        )
         caption, entries = f"{record['title']} ({record['device']})", [*entries, *_origin(record)]
-        markup = scrolling(f"<tr>{head}</tr>", body, caption) + listed(entries)
+        markup = plain(names, lines, caption) + listed(entries)
         whole += Shown(markup, "\n".join([caption, *map(", ".join, lines), *entries]))
     return whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,18 @@ def scrolling(head: str, body: str, caption: str) -> str:
         f"<caption>{html.escape(caption)}</caption>"
         f"<thead>{head}</thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def plain(names: Sequence[str], lines: Iterable[Sequence[str]], caption: str) -> str:
+    """Return the markup of a table of words, the first of each line as its heading."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th>'
+        + "".join(f"<td>{html.escape(value)}</td>" for value in values)
+        + "</tr>"
+        for name, *values in lines
+    )
+    return scrolling(f"<tr>{head}</tr>", body, caption)
 
 
 def listed(entries: Sequence[str]) -> str:

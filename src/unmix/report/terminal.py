@@ -70,8 +70,9 @@ def _block(table: pd.DataFrame, metrics: list[str], title: str) -> Table:
 def _legend(table: pd.DataFrame, command: str) -> list[str]:
     """Return what must be known to read the table."""
     spread = "; ± is the standard deviation over seeds (evidence × seeds)"
-    levels = not set(table["metric"]) <= set(NO_DECIBELS)
-    lines = [f"All scores in dB{spread if table['spread'].notna().any() else ''}."] * levels
+    lines = []
+    if not set(table["metric"]) <= set(NO_DECIBELS):
+        lines.append(f"All scores in dB{spread if table['spread'].notna().any() else ''}.")
     if not (table["seeds"] > 0).all():
         lines.append(f"What is not run yet: {command}")
     return lines

@@ -283,9 +283,14 @@ def separated(
     spec: Spec, separator: Separator, mixed: Scene, variant: str = ""
 ) -> dict[str, np.ndarray]:
     """Return the estimates of one variant, see `answers`; the last where none is named."""
-    if variant:
+    if not is_usual(separator, variant):
         return answers(spec, separator, mixed)[variant]
     return _brought(spec, separator.separate(*_heard(spec, mixed)), mixed)
+
+
+def is_usual(separator: Separator, variant: str) -> bool:
+    """Return whether a variant, "" for none, is what `separate` gives without making the others."""
+    return variant in ("", getattr(separator, "usual", ""))
 
 
 def _heard(spec: Spec, mixed: Scene) -> tuple[np.ndarray, Mapping[str, np.ndarray] | None]:

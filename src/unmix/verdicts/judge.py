@@ -30,8 +30,8 @@ Find = Callable[[str], Sequence[Sequence[Evidence]]]
 """Returns all evidence of an experiment: for each row, the best first; none if there is no such."""
 
 Make = Callable[[str, bool, int], str]
-"""Returns the command that makes the evidence of an experiment, a fidelity and a number of seeds
-(0: as many as the experiment itself asks for)."""
+"""Returns the command that makes the evidence of an experiment: its name, whether by profile
+`full`, and a number of seeds (0: as many as the experiment itself asks for)."""
 
 
 @dataclass(frozen=True)
