@@ -99,7 +99,9 @@ def descend(
 ) -> dict[int, float]:
     """Measure L-BFGS on vectors in memory; return the seconds of an evaluation, by layers."""
     examples = Examples(made, 0, vectors, float("inf"))
-    objective, layers, each = Objective(examples), (), {}
+    objective = Objective(examples)
+    layers: tuple[Any, ...] = ()
+    each: dict[int, float] = {}
     for count in range(1, 6):
         layers = (
             *layers,
