@@ -86,6 +86,35 @@ def test_the_lstm_is_held_against_the_gru_turn_by_turn(written):
     assert "as long as" not in repr(speed.training())
 
 
+LAYERS = {
+    **ABOUT,
+    "matrix_peak_gflops": 100.0,
+    "rows": [
+        {"what": "L-BFGS iteration, 5 layers, 1000 vectors", "seconds": [2.0], "vectors": 1000,
+         "evaluations_per_iteration": 1.5, "peak_share": 0.5},
+        {"what": "Making 1024 vectors", "seconds": [0.04], "vectors_per_s": 25600},
+        {"what": "Least squares, streamed, 9000 vectors", "seconds": [3.0], "vectors": 9000,
+         "way": "streamed", "beside_mib": 50.0},
+        {"what": "Least squares, straightforward, 9000 vectors", "seconds": [6.0],
+         "vectors": 9000, "way": "straightforward", "beside_mib": 200.0},
+    ],
+}  # fmt: skip
+
+
+def test_layers_tell_vectors_a_second_and_what_streaming_saves(written):
+    written("layerwise", {"cpu": LAYERS})
+    lines = repr(speed.layers()).splitlines()
+    assert lines[1:5] == [
+        "L-BFGS iteration, 5 layers, 1000 vectors, 2 s, 750, 50 %, ",
+        "Making 1024 vectors, 40 ms, 25,600, , ",
+        "Least squares, streamed, 9000 vectors, 3 s, 3,000, , 50 MiB",
+        "Least squares, straightforward, 9000 vectors, 6 s, 1,500, , 200 MiB",
+    ]
+    assert "9,000 vectors streamed take 0.50 of the time and 0.25 of the memory" in "".join(lines)
+    written("layerwise", {"cpu": {**LAYERS, "rows": LAYERS["rows"][:3]}})
+    assert "straightforward" not in repr(speed.layers())
+
+
 def test_songs_that_ended_early_are_marked(written):
     written("separating", {"cpu": SONGS})
     lines = repr(speed.separation()).splitlines()
@@ -117,7 +146,7 @@ def test_where_when_and_how_stand_below(written):
     assert "To repeat: python benchmarks/x.py" in said
 
 
-@pytest.mark.parametrize("show", [speed.training, speed.separation])
+@pytest.mark.parametrize("show", [speed.training, speed.separation, speed.layers])
 def test_without_a_measurement_the_page_says_how_to_make_one(tmp_path, monkeypatch, show):
     monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
     assert "Not measured yet: python benchmarks/s" in repr(show())

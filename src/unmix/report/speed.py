@@ -1,4 +1,4 @@
-"""How fast lai's systems train and separate, as the benchmarks measured it."""
+"""How fast systems train and separate, as the benchmarks measured it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def separation() -> Shown:
         UnmixError: the file is not what the benchmark wrote.
     """
     return recorded("separating", lambda found: _each(found, _separated))
+
+
+def layers() -> Shown:
+    """Return what an iteration of L-BFGS takes, and least squares in one pass or at once.
+
+    Raises:
+        UnmixError: the file is not what the benchmark wrote.
+    """
+    return recorded("layerwise", lambda found: _each(found, _layered))
 
 
 def _each(found: Mapping[str, Any], show: Any) -> Shown:
@@ -118,6 +127,43 @@ def _separated(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]
     ]
     if partly:
         notes.append("*: ended before the song did, and scaled up to the whole of it.")
+    return names, lines, notes
+
+
+def _layered(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], list[str]]:
+    """Return headings, lines and notes of a record of `benchmarks/layerwise.py`."""
+    names = ("what", "time", "vectors a second", "share", "memory beside the recordings")
+    lines: list[list[str]] = []
+    ways: dict[int, dict[str, tuple[float, float]]] = {}
+    for row in found["rows"]:
+        seconds = median(row["seconds"])
+        if "way" in row:
+            ways.setdefault(row["vectors"], {})[row["way"]] = (seconds, row["beside_mib"])
+        looks = row.get("evaluations_per_iteration", 1)
+        rate = row.get("vectors_per_s") or row["vectors"] * looks / seconds
+        lines.append(
+            [
+                row["what"],
+                duration(seconds),
+                f"{rate:,.0f}",
+                f"{100 * row['peak_share']:.0f} %" if "peak_share" in row else "",
+                f"{row['beside_mib']:,.0f} MiB" if "beside_mib" in row else "",
+            ]
+        )
+    notes = [
+        "L-BFGS: an iteration with vectors in memory. Least squares: with the making of its "
+        "vectors, each in a process of its own.",
+        f"Share: of what a product of matrices reached in the same process, "
+        f"{found['matrix_peak_gflops']:,.0f} GFLOP/s.",
+    ]
+    for vectors, measured in ways.items():
+        if len(measured) == 2:
+            one, other = measured["streamed"], measured["straightforward"]
+            notes.append(
+                f"{vectors:,} vectors streamed take {one[0] / other[0]:.2f} of the time and "
+                f"{one[1] / other[1]:.2f} of the memory of the straightforward way, which holds "
+                "all of them and takes one product."
+            )
     return names, lines, notes
 
 
