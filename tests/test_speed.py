@@ -149,7 +149,7 @@ def test_where_when_and_how_stand_below(written):
 @pytest.mark.parametrize("show", [speed.training, speed.separation, speed.layers])
 def test_without_a_measurement_the_page_says_how_to_make_one(tmp_path, monkeypatch, show):
     monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
-    assert "Not measured yet: python benchmarks/s" in repr(show())
+    assert "Not measured yet: python benchmarks/" in repr(show())
 
 
 @pytest.mark.parametrize("found", [[], {"cpu": {}}, {"cpu": {**SYSTEMS, "rows": [{}]}}])
