@@ -100,7 +100,7 @@ def main() -> None:
         plain = rate(
             Plain(513).to(options.device),
             plain_loss,
-            plain_examples((bank.voice, bank.other), batch, options.steps),
+            plain_examples(bank.sounds, batch, options.steps),
         )
         print(
             f"batch {batch}: {ours:,.0f} frames/s, straightforward {plain:,.0f}, "

@@ -175,10 +175,10 @@ def test_chunks_of_sound_add_up_and_gains_hold_a_source_each():
     bank = WaveBank.of(scenes(song(), Mixing(target="guitar")), 1000, LEVEL / 2, "cpu")
     for mixture, target, rest in epoch(bank, 1000, 4, augment=True, seed=0, number=0):
         assert torch.equal(mixture, target + rest)
-    assert float(bank.voice.square().mean().sqrt()) == pytest.approx(LEVEL / 2, rel=1e-4)
+    assert float(bank.sounds[0].square().mean().sqrt()) == pytest.approx(LEVEL / 2, rel=1e-4)
     rows = bank.chunks(1000)[:2]
-    _, whole, _ = bank.batch(rows, rows, 1000)
-    _, half, rest = bank.batch(rows, rows, 1000, np.array([[0.5, 1.0], [1.0, 0.0]]))
+    _, whole, _ = bank.batch([rows, rows], 1000)
+    _, half, rest = bank.batch([rows, rows], 1000, np.array([[0.5, 1.0], [1.0, 0.0]]))
     assert torch.allclose(half, whole * torch.tensor([[0.5], [1.0]]))
     assert rest[0].any()
     assert not rest[1].any()

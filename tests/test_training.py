@@ -318,7 +318,7 @@ def test_losses_are_means_over_chunks_and_frames_are_counted(banks, network):
             losses = [
                 float(settings.loss(network(mixture), mixture, voice, other))
                 for mixture, voice, other in (
-                    bank.batch(chunks[[i]], chunks[[i]], FRAMES) for i in range(len(chunks))
+                    bank.batch([chunks[[i]]] * 2, FRAMES) for i in range(len(chunks))
                 )
             ]
         assert row[name] == pytest.approx(np.mean(losses), rel=1e-5)

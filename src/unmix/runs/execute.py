@@ -180,7 +180,7 @@ def learn(
             stft=spec.stft,
             chunk_frames=length,
             device=device,
-            by_peak=form == "peaks",
+            scale={"peaks": "peak", "levels": "rms"}.get(form, "recorded"),
         )
     banks = bank(mixed("train")), bank(mixed(spec.training.chosen_on))
     network = fresh_network(spec).to(device)

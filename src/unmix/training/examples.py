@@ -1,13 +1,13 @@
-"""Training examples: spectra of both sources, cut into chunks, mixed and re-mixed on the fly.
+"""Training examples: spectra of the sources, cut into chunks, mixed and re-mixed on the fly.
 
-The transform is linear, so the spectrum of any voice over any accompaniment is the sum of two
-stored spectra. Nothing is transformed twice, and augmentation costs no more than a look-up.
+The transform is linear, so the spectrum of any voice over any accompaniment is the sum of stored
+spectra. Nothing is transformed twice, and augmentation costs no more than a look-up.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,8 +20,9 @@ from unmix.datasets.track import Scene
 from unmix.errors import DatasetError
 from unmix.stft import STFT
 
-Example = tuple[Tensor, Tensor, Tensor]
-"""Mixture, target and accompaniment of chunks, each of one shape that begins with the batch."""
+Example = tuple[Tensor, ...]
+"""Mixture and sources of chunks, the target first where there is one, each of one shape that begins
+with the batch."""
 
 KEEP = 1.0 / 11.0
 """Share of chunks that augmentation leaves as they are: the original is one of eleven pairings
@@ -33,13 +34,12 @@ class Bank(ABC):
     """The material of all clips of one part, one after the other.
 
     Attributes:
-        voice, other: the target's and the accompaniment's; the subclass says in which form.
+        sounds: of each source; the subclass says in which form.
         starts, lengths: first and number of frames (or samples) of each clip.
         songs: number of the song that each clip belongs to.
     """
 
-    voice: Tensor
-    other: Tensor
+    sounds: tuple[Tensor, ...]
     starts: np.ndarray
     lengths: np.ndarray
     songs: np.ndarray
@@ -52,19 +52,22 @@ class Bank(ABC):
         return covering(self.lengths, size)
 
     def batch(
-        self, voices: np.ndarray, others: np.ndarray, size: int, gains: np.ndarray | None = None
+        self, places: Sequence[np.ndarray], size: int, gains: np.ndarray | None = None
     ) -> Example:
-        """Return the example of chunks; `voices[i]` and `others[i]` are `(clip, offset)`.
+        """Return the example of chunks; `places` has for each source rows `(clip, offset)`.
 
-        `gains`, `(2, batch)`, are those of voices and others.
+        `gains`, `(sources, batch)`, are those of the sources.
         """
-        pair = [self._chosen(self.voice, voices, size), self._chosen(self.other, others, size)]
+        chosen = [
+            self._chosen(sound, chunks, size)
+            for sound, chunks in zip(self.sounds, places, strict=True)
+        ]
         if gains is not None:
-            pair = [
+            chosen = [
                 sound * torch.from_numpy(gain).to(sound).view(-1, *[1] * self.axes)
-                for sound, gain in zip(pair, gains, strict=True)
+                for sound, gain in zip(chosen, gains, strict=True)
             ]
-        return self._example(*pair)
+        return self._example(chosen)
 
     def _chosen(self, sound: Tensor, chunks: np.ndarray, size: int) -> Tensor:
         first = self.starts[chunks[:, 0]] + chunks[:, 1]
@@ -75,8 +78,8 @@ class Bank(ABC):
         """Return the chunks of one size that begin at `first`."""
 
     @abstractmethod
-    def _example(self, voice: Tensor, other: Tensor) -> Example:
-        """Return the example of chunks of both."""
+    def _example(self, chosen: list[Tensor]) -> Example:
+        """Return the example of chunks of each source."""
 
 
 def _places(lengths: list[int], songs: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,6 +92,14 @@ def _places(lengths: list[int], songs: list[str]) -> tuple[np.ndarray, np.ndarra
         raise DatasetError("a part without clips", expected="at least one clip to train with")
     sizes = np.array(lengths)
     return np.cumsum(sizes) - sizes, sizes, np.unique(songs, return_inverse=True)[1]
+
+
+SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "recorded": lambda spectra: spectra,
+    "peak": lambda spectra: spectra / spectra.sum(0).abs().max(),
+    "rms": lambda spectra: spectra / spectra.sum(0).abs().square().mean().sqrt(),
+}
+"""What spectra `(sources, frames, bins)` of a clip are divided by, by name."""
 
 
 @dataclass(frozen=True)
@@ -108,35 +119,39 @@ class SpectrumBank(Bank):
         stft: STFT,
         chunk_frames: int,
         device: str,
-        by_peak: bool = False,
+        scale: str = "recorded",
     ) -> SpectrumBank:
         """Transform `scenes`; a clip shorter than a chunk is followed by silence up to it.
 
-        With `by_peak` each clip is divided by the largest magnitude of its mixture.
+        Args:
+            scenes: clips with the same sources, in the same order.
+            stft: the transform.
+            chunk_frames: length of a chunk.
+            device: where the bank shall lie.
+            scale: what each clip is divided by, one of `SCALES`: nothing, or of its mixture's
+                magnitudes the `peak` or the `rms`.
         """
-        voices, others, lengths, songs = [], [], [], []
+        planes: list[list[Tensor]] = []
+        lengths, songs = [], []
         for scene in scenes:
-            pair = torch.from_numpy(np.concatenate(list(scene.references.values())))
-            spectrum = stft.forward(pair).transpose(1, 2)
-            if by_peak:
-                spectrum = spectrum / (spectrum[0] + spectrum[1]).abs().max()
-            short = chunk_frames - spectrum.shape[1]
+            sound = torch.from_numpy(np.concatenate(list(scene.references.values())))
+            spectra = stft.forward(sound).transpose(1, 2)
+            spectra = SCALES[scale](spectra)
+            short = chunk_frames - spectra.shape[1]
             if short > 0:
-                spectrum = torch.nn.functional.pad(spectrum, (0, 0, 0, short))
-            voices.append(torch.stack([spectrum[0].real, spectrum[0].imag]))
-            others.append(torch.stack([spectrum[1].real, spectrum[1].imag]))
-            lengths.append(spectrum.shape[1])
+                spectra = torch.nn.functional.pad(spectra, (0, 0, 0, short))
+            planes.append([torch.stack([each.real, each.imag]) for each in spectra])
+            lengths.append(spectra.shape[1])
             songs.append(scene.clip.song)
         places = _places(lengths, songs)
-        return cls(
-            torch.cat(voices, dim=1).to(device), torch.cat(others, dim=1).to(device), *places
-        )
+        sources = zip(*planes, strict=True)
+        return cls(tuple(torch.cat(each, dim=1).to(device) for each in sources), *places)
 
     def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
         return torch.stack([sound[:, start : start + size] for start in first], dim=1)
 
-    def _example(self, voice: Tensor, other: Tensor) -> Example:
-        return magnitude(voice + other), magnitude(voice), magnitude(other)
+    def _example(self, chosen: list[Tensor]) -> Example:
+        return tuple(magnitude(planes) for planes in (_sum(chosen), *chosen))
 
 
 @dataclass(frozen=True)
@@ -151,20 +166,19 @@ class WaveBank(Bank):
 
         A clip shorter than a chunk is followed by silence up to it.
         """
-        pairs, songs = [], []
+        clips, songs = [], []
         for scene in scenes:
-            pair = np.concatenate(list(scene.references.values())) * np.float32(level / LEVEL)
-            pairs.append(np.pad(pair, ((0, 0), (0, max(0, chunk - pair.shape[1])))))
+            clip = np.concatenate(list(scene.references.values())) * np.float32(level / LEVEL)
+            clips.append(np.pad(clip, ((0, 0), (0, max(0, chunk - clip.shape[1])))))
             songs.append(scene.clip.song)
-        places = _places([pair.shape[1] for pair in pairs], songs)
-        voice, other = torch.from_numpy(np.concatenate(pairs, axis=1)).to(device)
-        return cls(voice, other, *places)
+        places = _places([clip.shape[1] for clip in clips], songs)
+        return cls(tuple(torch.from_numpy(np.concatenate(clips, axis=1)).to(device)), *places)
 
     def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
         return torch.stack([sound[start : start + size] for start in first])
 
-    def _example(self, voice: Tensor, other: Tensor) -> Example:
-        return voice + other, voice, other
+    def _example(self, chosen: list[Tensor]) -> Example:
+        return _sum(chosen), *chosen
 
 
 def covering(lengths: np.ndarray, size: int) -> np.ndarray:
@@ -185,19 +199,31 @@ def magnitude(planes: Tensor) -> Tensor:
     return planes[0].square().addcmul_(planes[1], planes[1]).sqrt_()
 
 
-def repaired(bank: Bank, chunks: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return for each voice chunk an accompaniment chunk of another song of the same bank.
+def _sum(sounds: Sequence[Tensor]) -> Tensor:
+    total = sounds[0] + sounds[1] if len(sounds) > 1 else sounds[0]
+    for sound in sounds[2:]:
+        total = total.add_(sound)
+    return total
+
+
+def repaired(
+    bank: Bank, chunks: np.ndarray, frames: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return places for each source: the first one's, and chunks of other songs for the others.
 
     A share `KEEP` stays with its own accompaniment, and so does a chunk if there is one song only.
     """
-    others = chunks.copy()
-    for row, (clip, _) in enumerate(chunks):
-        candidates = np.flatnonzero(bank.songs != bank.songs[clip])
-        if rng.random() < KEEP or not len(candidates):
-            continue
-        other = rng.choice(candidates)
-        others[row] = other, rng.integers(bank.lengths[other] - frames + 1)
-    return others
+    places = [chunks]
+    for _ in bank.sounds[1:]:
+        others = chunks.copy()
+        for row, (clip, _) in enumerate(chunks):
+            candidates = np.flatnonzero(bank.songs != bank.songs[clip])
+            if rng.random() < KEEP or not len(candidates):
+                continue
+            other = rng.choice(candidates)
+            others[row] = other, rng.integers(bank.lengths[other] - frames + 1)
+        places.append(others)
+    return places
 
 
 def epoch(
@@ -217,17 +243,17 @@ def epoch(
     """
     rng = np.random.default_rng([seed, number])
     chunks = bank.chunks(frames)
-    others = repaired(bank, chunks, frames, rng) if augment else chunks
+    own = [chunks] * len(bank.sounds)
+    places = repaired(bank, chunks, frames, rng) if augment else own
     order = rng.permutation(len(chunks))
     for first in range(0, len(order), batch):
         rows = order[first : first + batch]
-        drawn = None if gains == (1.0, 1.0) else rng.uniform(*gains, (2, len(rows)))
-        yield bank.batch(chunks[rows], others[rows], frames, drawn)
+        drawn = None if gains == (1.0, 1.0) else rng.uniform(*gains, (len(places), len(rows)))
+        yield bank.batch([each[rows] for each in places], frames, drawn)
 
 
 def in_order(bank: Bank, frames: int, batch: int) -> Iterator[Example]:
     """Yield every chunk once, as recorded: the validation examples."""
     chunks = bank.chunks(frames)
     for first in range(0, len(chunks), batch):
-        rows = chunks[first : first + batch]
-        yield bank.batch(rows, rows, frames)
+        yield bank.batch([chunks[first : first + batch]] * len(bank.sounds), frames)

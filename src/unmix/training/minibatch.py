@@ -181,7 +181,7 @@ def _one_epoch(
     """Return the mean training loss and the number of frames seen."""
     network.train()
     total, seen = torch.zeros((), dtype=torch.float64), 0
-    for mixture, voice, other in epoch(
+    for mixture, *sources in epoch(
         bank,
         frames,
         settings.batch,
@@ -191,7 +191,7 @@ def _one_epoch(
         gains=settings.gains,
     ):
         adam.zero_grad(set_to_none=True)
-        loss = _loss(network, settings, mixture, voice, other)
+        loss = _loss(network, settings, mixture, sources)
         loss.backward()
         adam.step()
         # The sum stays on the device, so that a GPU need not wait at each step.
@@ -205,21 +205,19 @@ def _validate(network: nn.Module, bank: Bank, settings: Training, frames: int) -
     """Return the mean loss over the validation chunks as they were recorded."""
     network.eval()
     total, seen = 0.0, 0
-    for mixture, voice, other in in_order(bank, frames, settings.batch):
-        total += float(_loss(network, settings, mixture, voice, other)) * len(mixture)
+    for mixture, *sources in in_order(bank, frames, settings.batch):
+        total += float(_loss(network, settings, mixture, sources)) * len(mixture)
         seen += len(mixture)
     return total / seen
 
 
-def _loss(
-    network: nn.Module, settings: Training, mixture: Tensor, voice: Tensor, other: Tensor
-) -> Tensor:
+def _loss(network: nn.Module, settings: Training, mixture: Tensor, sources: list[Tensor]) -> Tensor:
     half = settings.precision == "bfloat16"
     with torch.autocast(mixture.device.type, torch.bfloat16, enabled=half):
         if hasattr(network, "objective"):
-            return network.objective(mixture, voice, other)  # type: ignore[no-any-return,operator]
+            return network.objective(mixture, *sources)  # type: ignore[no-any-return,operator]
         output = network(mixture)
-    return settings.loss(output, mixture, voice, other)
+    return settings.loss(output, mixture, *sources)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
