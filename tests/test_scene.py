@@ -9,7 +9,7 @@ import torch
 from unmix.audio import LEVEL, rms
 from unmix.datasets.medleydb_songs import mean_products
 from unmix.datasets.track import Clip, Track
-from unmix.errors import AudioError, SpecError
+from unmix.errors import AudioError, DatasetError, SpecError
 from unmix.metrics.means import global_scores, selected
 from unmix.models.oracle import Mixture
 from unmix.models.waveunet import WaveUNet
@@ -224,3 +224,32 @@ def test_every_spec_of_lai_survives_the_way_through_plain_data(name, real):
                     seconds = row.spec.training.chunk
                     samples = round(seconds * row.spec.stft.rate)
                     assert samples == row.spec.separator.samples
+
+
+# Channels.
+
+
+def stereo():
+    rng = np.random.default_rng(0)
+    sources = {name: rng.standard_normal((2, 50)).astype(np.float32) for name in ("a", "b")}
+    return Track(Clip("s_0", "s"), 8000, sources)
+
+
+def test_a_stereo_clip_is_heard_as_the_mean_of_its_channels_or_as_it_is():
+    track, both = stereo(), {"level": "recorded", "targets": ("a", "b")}
+    mono = scene(track, Mixing(**both))
+    assert mono.mixture.shape == (1, 50)
+    for name, sound in track.sources.items():
+        assert np.allclose(mono.references[name][0], 0.5 * (sound[0] + sound[1]))
+    whole = scene(track, Mixing(channels=2, **both))
+    assert np.array_equal(whole.references["b"], track.sources["b"])
+    assert np.allclose(whole.mixture, track.sources["a"] + track.sources["b"])
+
+
+def test_fewer_channels_than_are_asked_for_are_one_clear_error():
+    track = stereo()
+    track = dataclasses.replace(track, sources={"a": track.sources["a"][:1]})
+    with pytest.raises(DatasetError, match=r"s_0: its a has 1 channel .*expected: 2 channels"):
+        scene(track, Mixing(channels=2, level="recorded", targets=("a",)))
+    with pytest.raises(SpecError, match="0 channels"):
+        Mixing(channels=0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from unmix.datasets.catalogue import chosen, open_dataset
+from unmix.datasets.catalogue import open_dataset
 from unmix.papers.evidence import MATERIAL
 from unmix.runs import execute
+from unmix.runs.rounds import rounds
 from unmix.runs.scene import scene
 from unmix.runs.store import Run
 
@@ -25,7 +26,7 @@ def separated(
     """
     spec = run.spec()
     dataset = open_dataset(spec.dataset, data_root, spec.clips)
-    test = chosen(dataset.split(spec.split), spec.clips)["test"]
+    test = [name for parts in rounds(spec, dataset) for name in parts["test"]]
     name = clip if clip and clip in test else test[0]
     mixed = scene(dataset.load(name, spec.rate), spec.mixing)
     separator = execute.restore(spec, run.weights)

@@ -90,11 +90,17 @@ def _training(rows: Sequence[Evidence], which: str, published: str) -> list[str]
         return []
     settings = [each for _, each in trained]
     allowed = between(each.epochs for each in settings)
-    made = between(len(run.history()) for run, _ in trained)
+    made = between(count for run, _ in trained for count in _passes(run))
     limit = "" if made == allowed else f", of at most {allowed}"
     steps = f"{between(each.batch for each in settings)} chunks a step"
     paper = f"; the paper: {published}" if published else ""
     return [f"Training{which}: {made} passes over the training part{limit}, {steps}{paper}."]
+
+
+def _passes(run: Run) -> list[int]:
+    """Return how many epochs a network was trained; one number for each round that there was."""
+    history = run.history()
+    return list(history.groupby("round").size()) if "round" in history else [len(history)]
 
 
 def _time(rows: Sequence[Evidence]) -> str:

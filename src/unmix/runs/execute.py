@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import torch
 
 from unmix.audio import resample
-from unmix.datasets.catalogue import MODULES, chosen
+from unmix.datasets.catalogue import MODULES
 from unmix.datasets.track import Dataset, Scene, Track
 from unmix.errors import AudioError, DatasetError, SpecError
 from unmix.metrics.means import selected
@@ -22,6 +23,7 @@ from unmix.models.separator import KINDS, NetworkSeparator, Separator, describe
 from unmix.plain import digest
 from unmix.runs import machine, source
 from unmix.runs.checksums import ALGORITHM
+from unmix.runs.rounds import InTurn, Learnt, Parts, Rounds, counts, rounds, splits
 from unmix.runs.scene import complete, scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
@@ -43,12 +45,13 @@ def code_modules(spec: Spec) -> list[str]:
 
 def key(spec: Spec, dataset: Dataset) -> str:
     """Return the key of a run: settings, data, code, and the versions of torch and numpy."""
+    found = rounds(spec, dataset)
     return digest(
         {
             "format": FORMAT,
             "spec": spec.plain(),
             "data": dataset.fingerprint(),
-            "clips": chosen(dataset.split(spec.split), spec.clips),
+            "clips": found if len(found) > 1 else found[0],
             "code": source.fingerprint(code_modules(spec)),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -99,17 +102,22 @@ def carry_out(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    meter, resumed = machine.Meter(), (folder / checkpoint.NAME).exists()
+    meter = machine.Meter()
+    resumed = (folder / checkpoint.NAME).exists() or any(folder.glob("round-*"))
     try:
-        parts = chosen(dataset.split(spec.split), spec.clips)
-        separator, history = learn(spec, dataset, parts, folder, identity, device, log)
-        # A resumed training spent the epochs before in an earlier call.
-        here = meter.wall()
-        trained = max(here, sum(row["seconds"] for row in history))
-        scores = pd.concat(
-            evaluate(spec, tracks(spec, dataset, parts[part], spec.rate), separator, part)
-            for part in spec.evaluation.parts
+        found = rounds(spec, dataset)
+        in_turn = InTurn(
+            folder,
+            spec.identity(),
+            lambda parts, own, tell: _round(spec, dataset, parts, own, identity, device, tell),
+            partial(rebuilt, spec),
         )
+        if len(found) > 1:
+            separator, history, scores, here = in_turn.all(found, log)
+        else:
+            separator, history, scores, here = in_turn.learn(found[0], folder, log)
+        # A resumed training spent the epochs before in an earlier call.
+        trained = max(here, sum(row["seconds"] for row in history))
     finally:
         torch.set_num_threads(threads)
     write_table(folder / "scores.csv", scores)
@@ -122,15 +130,35 @@ def carry_out(
     if hasattr(separator, "findings"):
         write_json(folder / "findings.json", separator.findings)
     write_json(folder / "spec.json", spec.plain())
-    counts = {part: len(names) for part, names in parts.items()}
     times = {"learning_s": trained, "wall_s": meter.wall() + trained - here}
-    about = provenance(spec, dataset, device, counts, times, meter)
+    about = provenance(spec, dataset, device, counts(found), times, meter)
     about["resumed"] = resumed
     means = global_scores(selected(scores))
     about["global"] = {
         name: value if math.isfinite(value) else None for name, value in means.items()
     }
     write_json(folder / "provenance.json", about)
+    in_turn.done()
+
+
+def _round(
+    spec: Spec,
+    dataset: Dataset,
+    parts: Parts,
+    folder: Path,
+    identity: str,
+    device: str,
+    log: Log,
+) -> Learnt:
+    """Learn from one collection of clips and score what it tests."""
+    began = time.perf_counter()
+    separator, history = learn(spec, dataset, parts, folder, identity, device, log)
+    spent = time.perf_counter() - began
+    scores = pd.concat(
+        evaluate(spec, tracks(spec, dataset, parts[part], spec.rate), separator, part)
+        for part in spec.evaluation.parts
+    )
+    return separator, history, scores, spent
 
 
 def tracks(spec: Spec, dataset: Dataset, names: Sequence[str], rate: int) -> Iterator[Track]:
@@ -229,8 +257,17 @@ def restore(spec: Spec, weights: Path) -> Separator:
         CheckpointError: the weights are damaged or belong to another spec.
     """
     if not weights.exists():
-        return spec.separator.fit([], spec.stft, spec.seed, spec.mixing.sources)  # type: ignore[no-any-return]
+        return rebuilt(spec, {})
     tensors = checkpoint.weights_of(weights, spec.identity())
+    if len(splits(spec.split)) > 1:
+        return Rounds.restored(tensors, partial(rebuilt, spec))
+    return rebuilt(spec, tensors)
+
+
+def rebuilt(spec: Spec, tensors: dict[str, torch.Tensor]) -> Separator:
+    """Return the separator that learnt `tensors`, of which those that learn nothing have none."""
+    if not tensors:
+        return spec.separator.fit([], spec.stft, spec.seed, spec.mixing.sources)  # type: ignore[no-any-return]
     if spec.training is None:
         return spec.separator.restore(tensors, spec.stft, spec.mixing.sources)  # type: ignore[no-any-return]
     network = fresh_network(spec)
@@ -273,6 +310,7 @@ def answers(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, dict[st
     They come by variant, of which most separators have one, without a name; the last is the one
     that a separator gives to whoever asks for no other.
     """
+    separator = _for_clip(separator, mixed)
     if not hasattr(separator, "answers"):
         return {"": separated(spec, separator, mixed)}
     found = separator.answers(*_heard(spec, mixed))
@@ -283,6 +321,7 @@ def separated(
     spec: Spec, separator: Separator, mixed: Scene, variant: str = ""
 ) -> dict[str, np.ndarray]:
     """Return the estimates of one variant, see `answers`; the last where none is named."""
+    separator = _for_clip(separator, mixed)
     if not is_usual(separator, variant):
         return answers(spec, separator, mixed)[variant]
     return _brought(spec, separator.separate(*_heard(spec, mixed)), mixed)
@@ -291,6 +330,10 @@ def separated(
 def is_usual(separator: Separator, variant: str) -> bool:
     """Return whether a variant, "" for none, is what `separate` gives without making the others."""
     return variant in ("", getattr(separator, "usual", ""))
+
+
+def _for_clip(separator: Separator, mixed: Scene) -> Separator:
+    return separator.of(mixed.clip.name) if isinstance(separator, Rounds) else separator
 
 
 def _heard(spec: Spec, mixed: Scene) -> tuple[np.ndarray, Mapping[str, np.ndarray] | None]:
@@ -319,7 +362,7 @@ def provenance(
     spec: Spec,
     dataset: Dataset,
     device: str,
-    counts: Mapping[str, int],
+    clips: Mapping[str, int],
     times: Mapping[str, float],
     meter: machine.Meter,
 ) -> dict[str, Any]:
@@ -347,7 +390,7 @@ def provenance(
         "device": torch.cuda.get_device_name(device) if on_gpu else machine.processor(),
         "threads": THREADS,
         "repeatable": not on_gpu,
-        "clips": dict(counts),
+        "clips": dict(clips),
         **{name: round(value, 3) for name, value in times.items()},
         "cpu_s": round(meter.cpu(), 3),
         "energy_j": None if energy is None else round(energy, 1),

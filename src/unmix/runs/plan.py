@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unmix.datasets.catalogue import chosen
 from unmix.datasets.track import Dataset
 from unmix.errors import UnmixError
 from unmix.models.separator import describe
 from unmix.runs.execute import key
+from unmix.runs.rounds import counts, rounds
 from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
 
@@ -165,8 +165,7 @@ def make(
         if store.get(name) is not None:
             stored.add(name)
         elif name not in runs:
-            parts = chosen(dataset.split(spec.split), spec.clips)
-            clips = {part: len(names) for part, names in parts.items()}
+            clips = counts(rounds(spec, dataset))
             runs[name] = Estimate(label, name, *estimate(spec, clips, like))
     return Plan(len(stored), tuple(runs.values()), kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,9 @@ def scene(track: Track, mixing: Mixing) -> Scene:
     Raises:
         SpecError: the clip has no such sources, or its dataset does not know the song's levels.
         AudioError: target or accompaniment pauses for the whole clip, and levels are the clip's.
+        DatasetError: the clip has fewer channels than are asked for.
     """
+    track = _with_channels(track, mixing.channels)
     if mixing.level == "recorded":
         return _as_recorded(track, mixing.targets)
     for name in (mixing.target, *mixing.without):
@@ -58,6 +61,23 @@ def scene(track: Track, mixing: Mixing) -> Scene:
         heard = (raised + below, raised, below)
     references = {mixing.target: heard[1], ACCOMPANIMENT: heard[2]}
     return Scene(track.clip, track.rate, heard[0], references)
+
+
+def _with_channels(track: Track, channels: int) -> Track:
+    """Return a clip whose sources have so many channels: one is the mean of all."""
+    if channels == 1:
+        means = {
+            name: sound if len(sound) == 1 else sound.mean(0, keepdims=True)
+            for name, sound in track.sources.items()
+        }
+        return replace(track, sources=means)
+    for name, sound in track.sources.items():
+        if len(sound) != channels:
+            raise DatasetError(
+                f"{track.clip.name}: its {name} has {len(sound)} channel{'s' * (len(sound) > 1)}",
+                expected=f"{channels} channels",
+            )
+    return track
 
 
 def _as_recorded(track: Track, targets: tuple[str, ...]) -> Scene:

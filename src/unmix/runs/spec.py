@@ -33,6 +33,7 @@ class Mixing:
             leaves each source at its own level, and no SNR is looked at.
         without: sources that are left out of the mixture.
         targets: with `recorded` levels, the sources, all of which are wanted.
+        channels: of the mixture; 1 takes the mean of all that a source has.
     """
 
     snr_db: float = 0.0
@@ -40,10 +41,13 @@ class Mixing:
     level: str = later("clip")
     without: tuple[str, ...] = later(())
     targets: tuple[str, ...] = later(())
+    channels: int = later(1)
 
     def __post_init__(self) -> None:
         if not abs(self.snr_db) <= 100.0:
             raise SpecError(f"an SNR of {self.snr_db} dB", expected="-100 to 100 dB")
+        if self.channels < 1:
+            raise SpecError(f"{self.channels} channels", expected="1 or more")
         if self.level not in LEVELS:
             raise SpecError(one_of("level", self.level, LEVELS), expected=", ".join(LEVELS))
         if (self.level == "recorded") != bool(self.targets):
