@@ -249,7 +249,7 @@ def test_a_stereo_clip_is_heard_as_the_mean_of_its_channels_or_as_it_is():
 def test_fewer_channels_than_are_asked_for_are_one_clear_error():
     track = stereo()
     track = dataclasses.replace(track, sources={"a": track.sources["a"][:1]})
-    with pytest.raises(DatasetError, match=r"s_0: its a has 1 channel .*expected: 2 channels"):
+    with pytest.raises(DatasetError, match=r"s_0: its a has 1 channel\. Expected: 2 channels"):
         scene(track, Mixing(channels=2, level="recorded", targets=("a",)))
     with pytest.raises(SpecError, match="0 channels"):
         Mixing(channels=0)

@@ -422,3 +422,18 @@ def test_command_list_says_whether_solos_are_there(unmix, root):
     assert "your own" in row()
     (root / "solos").rename(root / "elsewhere")
     assert "yes" not in row()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"no sound", "cannot be read as sound"), (None, "a header stands there, and no sound")],
+)
+def test_a_training_does_not_go_on_without_a_recording_that_cannot_be_read(complete, content, said):
+    bad = complete / "solos" / "Horn" / "c.wav"
+    write(complete, "Horn/c.wav", sound=np.zeros(0))
+    if content:
+        bad.write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"c\.wav.*{said}.*take it out of"):
+        Solos(complete).parts(("horn", "piano"))
+    assert Solos(complete).parts(("bassoon", "piano"))["train"], "other instruments are there"
+    assert not solos.verify(complete).ok

@@ -307,6 +307,15 @@ def test_a_claim_that_is_not_assessed_says_why(claim, look, why, needs):
     assert math.isnan(found.estimate)
 
 
+def test_where_a_row_is_one_song_no_run_on_the_papers_dataset_is_asked_for(monkeypatch):
+    songs = judge.TestSongs(same=True, count=2, why="named", a_row=1)
+    monkeypatch.setattr(judge, "songs_of", lambda paper: songs)
+    found = decided(MORE, evidence({"1 RNN": 7.0, "2 RNN": 8.0}, fidelity="stand-in"))
+    assert found.outcome == "stand-in: compatible"
+    assert "one song for each row where a verdict needs two" in found.needs
+    assert "unmix run" not in found.needs
+
+
 def test_a_paper_without_experiments_says_so():
     each = next(one for one in claims("li") if one.experiment and one.comparisons)
     (found,) = judge.verdicts("li", [each], lambda name: [])

@@ -114,7 +114,9 @@ class Solos:
             self.broken[name] = str(error)
             return
         seconds = frames / rate
-        if seconds < SHORTEST:
+        if not frames:
+            self.broken[name] = f"{path}: is cut short; a header stands there, and no sound"
+        elif seconds < SHORTEST:
             self.left_out[name] = (
                 f"{path} lasts {seconds:.3f} s, less than the {SHORTEST:.3f} s of a context "
                 f"(7 windows of 1,024 samples at {RATE // 1000} kHz)"
@@ -153,9 +155,16 @@ class Solos:
         """Return the clip names of the parts `train` and `valid`, see `held_out`.
 
         Raises:
-            DatasetError: an instrument has no recording.
+            DatasetError: an instrument has no recording, or one that cannot be read.
         """
         wanted = tuple(instruments)
+        for name, why in self.broken.items():
+            if name.split("/")[0] in wanted:
+                raise DatasetError(
+                    why,
+                    do=f"repair it or take it out of {self.home}; `unmix data verify solos` names "
+                    "all such files",
+                )
         if missing := self.missing(wanted):
             why = [
                 text

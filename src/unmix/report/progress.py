@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from unmix.runs.cluster import Event, Watch
 
@@ -15,11 +16,24 @@ def _line(event: Event) -> None:
         return
     row = event.row
     rate = row["frames"] / max(row["seconds"], 1e-9)
+    where, loss, unit = _step(row)
     print(
-        f"{event.label}: epoch {row['epoch'] + 1}, training loss {row['train_loss']:.5f}, "
-        f"validation loss {row['valid_loss']:.5f}, {rate:,.0f} frames/s",
+        f"{event.label}: {where}, training {loss} {row['train_loss']:.5f}, "
+        f"validation {loss} {row['valid_loss']:.5f}, {rate:,.0f} {unit}/s",
         flush=True,
     )
+
+
+def _step(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return where a training stands, what its loss is called, and of what it sees so many.
+
+    What is trained in stages says of which network and stage, see `Layerwise`.
+    """
+    if "stage" in row:
+        where = f"{row['network']}, {row['stage']}, iteration {row['iteration']}"
+        return where, "J", "vectors"
+    where = f"round {row['round']}, " if "round" in row else ""
+    return f"{where}epoch {row['epoch'] + 1}", "loss", "frames"
 
 
 @contextlib.contextmanager
@@ -49,10 +63,8 @@ def watcher() -> Iterator[Watch]:
             if event.row is None:
                 bars.remove_task(task)  # type: ignore[arg-type]
             else:
-                text = (
-                    f"{event.label}: epoch {event.row['epoch'] + 1}, "
-                    f"validation loss {event.row['valid_loss']:.5f}"
-                )
+                where, loss, _ = _step(event.row)
+                text = f"{event.label}: {where}, validation {loss} {event.row['valid_loss']:.5f}"
                 bars.update(task, description=text, advance=1)  # type: ignore[arg-type]
 
         yield watch

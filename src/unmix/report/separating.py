@@ -61,7 +61,7 @@ def works_alone(row: Row) -> bool:
 def systems(profile: str, store: Root, data_root: Root, only: str = "") -> list[str]:
     """Return a line for each of a profile's systems for files, marked where it is not stored.
 
-    Of an experiment's rows that share a separator the last stands for all.
+    Of an experiment's rows that share a separator, and its answer, the last stands for all.
 
     Args:
         profile: whose systems.
@@ -76,8 +76,12 @@ def systems(profile: str, store: Root, data_root: Root, only: str = "") -> list[
     for paper in [only] if only else PAPERS:
         book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
         for name in experiments(paper, book.setting):
-            rows = {item.row.spec: item for item in book.evidence(name, best=False)}
-            for spec, item in rows.items():
+            rows = {
+                (item.row.spec, item.row.of.get("variant", "")): item
+                for item in book.evidence(name, best=False)
+                if "finding" not in item.row.of
+            }
+            for (spec, _), item in rows.items():
                 missing = "" if item.runs else f" (not stored: {book.command('run', name)})"
                 sounds = f"{spec.stft.rate} Hz, {' and '.join(spec.mixing.sources)}"
                 if works_alone(item.row):

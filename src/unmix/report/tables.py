@@ -15,14 +15,14 @@ from unmix.papers.evidence import Evidence
 from unmix.report.notes import notes
 
 
-def number(value: float, *, signed: bool = False) -> str:
+def number(value: float, *, signed: bool = False, decimals: int = 2) -> str:
     """Return a score with two decimals and a true minus sign, zero without one; a dash for nan."""
     if math.isnan(value):
         return "–"
-    rounded = round(float(value), 2)
+    rounded = round(float(value), decimals)
     if rounded == 0.0:
-        return "0.00"
-    return f"{rounded:{'+' if signed else ''}.2f}".replace("-", "−")
+        return f"{0.0:.{decimals}f}"
+    return f"{rounded:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
 
 
 def words(label: object) -> str:
@@ -32,12 +32,18 @@ def words(label: object) -> str:
 
 def cell(line: pd.Series) -> str:
     """Return a reproduced score with its spread over seeds, where there is one."""
-    spread = "" if np.isnan(line["spread"]) else f" ± {number(line['spread'])}"
-    return number(line["reproduced"]) + spread
+    exact = decimals(line["metric"])
+    spread = "" if np.isnan(line["spread"]) else f" ± {number(line['spread'], decimals=exact)}"
+    return number(line["reproduced"], decimals=exact) + spread
 
 
-NO_DECIBELS = ("J", "iterations")
-"""Metrics that are no levels: a ratio of errors, a count."""
+NO_DECIBELS = {"J": 2, "iterations": 0}
+"""Metrics that are no levels, a ratio of errors and a count, with the decimals of each."""
+
+
+def decimals(metric: str) -> int:
+    """Return with how many decimals a metric is shown."""
+    return NO_DECIBELS.get(metric, 2)
 
 
 def headed(metric: str) -> str:
@@ -150,9 +156,11 @@ def _values(line: pd.Series, columns: Sequence[str]) -> list[str]:
     stands_in = line["fidelity"] == "stand-in"
     difference = line["reproduced"] - line["published"]
     known = {
-        "paper": number(line["published"]),
+        "paper": number(line["published"], decimals=decimals(line["metric"])),
         # The spread may go below its value where the table is too wide otherwise.
         "here": value + (f' <span class="unmix-spread">± {spread}</span>' if plus_minus else ""),
-        "diff.": "" if stands_in else number(difference, signed=True),
+        "diff.": ""
+        if stands_in
+        else number(difference, signed=True, decimals=decimals(line["metric"])),
     }
     return [known[name] for name in columns]

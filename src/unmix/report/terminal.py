@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from unmix.report.tables import NO_DECIBELS, cell, key_columns, number, words
+from unmix.report.tables import NO_DECIBELS, cell, decimals, key_columns, number, words
 
 
 def show(table: pd.DataFrame, title: str, command: str, conditions: Sequence[str] = ()) -> None:
@@ -59,7 +59,8 @@ def _block(table: pd.DataFrame, metrics: list[str], title: str) -> Table:
         cells = [words(label) for label in labels]
         for _, line in lines.iterrows():
             if with_published:
-                cells.append(number(line["published"]))
+                exact = decimals(line["metric"])
+                cells.append(number(line["published"], decimals=exact))
             cells.append(cell(line).replace(" ± ", "±"))
         first = lines.iloc[0]
         count = f" × {first['seeds']}" if first["seeds"] > 1 else ""
@@ -73,6 +74,11 @@ def _legend(table: pd.DataFrame, command: str) -> list[str]:
     lines = []
     if not set(table["metric"]) <= set(NO_DECIBELS):
         lines.append(f"All scores in dB{spread if table['spread'].notna().any() else ''}.")
+    if "iterations" in set(table["metric"]):
+        lines.append(
+            "iterations: until the error was reached at which least squares starts; a dash where "
+            "that did not happen within the training."
+        )
     if not (table["seeds"] > 0).all():
         lines.append(f"What is not run yet: {command}")
     return lines

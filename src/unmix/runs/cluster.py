@@ -65,7 +65,9 @@ def complete(
     datasets = {(spec.dataset, spec.clips): None for spec in specs}
     opened = {pair: open_dataset(pair[0], data_root, pair[1]) for pair in datasets}
     keys = [key(spec, opened[spec.dataset, spec.clips]) for spec in specs]
-    names = dict(zip(keys, labels or [name[:12] for name in keys], strict=True))
+    # A run of several rows is called after the first, as in a plan.
+    called = list(zip(keys, labels or [name[:12] for name in keys], strict=True))
+    names = dict(reversed(called))
     missing = {k: spec for k, spec in zip(keys, specs, strict=True) if _sound(store, k) is None}
     if missing:
         jobs = [(k, spec, str(store.root), data_root, device) for k, spec in missing.items()]

@@ -27,6 +27,7 @@ class TestSongs:
         same: whether they are known, and ours are the same.
         count: how many there are; None if the paper does not say.
         why: the reason, in words.
+        a_row: how many songs a row of the paper's tables is a mean of; None for all of them.
     """
 
     __test__ = False  # its name is no test's
@@ -34,6 +35,7 @@ class TestSongs:
     same: bool
     count: int | None
     why: str
+    a_row: int | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def together(results: Sequence[Result], needed: int) -> Tendency:
     p_for = [each.p_for for each in results]
     p_against = [each.p_against for each in results]
     against = at_least(p_against, len(results) - needed + 1)
-    order = sorted(range(len(results)), key=lambda i: (p_for[i], -p_against[i]))
+    order = sorted(
+        range(len(results)), key=lambda i: (p_for[i], -p_against[i], -results[i].estimate)
+    )
     falls = at_least(p_for, needed) > against
     deciding = p_against.index(min(p_against)) if falls else order[needed - 1]
     return Tendency(

@@ -347,6 +347,11 @@ class _Case:
 
     def _needs(self, weighed: reasons.Weighed, make: Make | None) -> str:
         """Return what evidence would settle the claim; empty if it is settled."""
+        if self.sources.songs.a_row == 1:
+            return (
+                "more than the paper's dataset can give, which has one song for each row where a "
+                "verdict needs two; evidence on other songs says which way it points"
+            )
         if self.fidelity == "subset":
             check = command("data", "verify", paper_of(self.claim.paper).DATASET)
             making = _making(self._commands(make))
