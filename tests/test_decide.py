@@ -14,16 +14,10 @@ def tendency(p_for=1.0, p_against=1.0, p_negligible=1.0, compatible=False):
 
 
 def result(p_for=1.0, p_against=1.0, p_negligible=1.0, compatible=False, estimate=0.0):
-    numbers = {
-        "estimate": estimate,
-        "low": 0.0,
-        "high": 0.0,
-        "detectable": 0.0,
-        "songs": 9,
-        "seeds": 3,
-    }
+    numbers = {"low": 0.0, "high": 0.0, "detectable": 0.0, "songs": 9, "seeds": 3}
     return Result(
         **numbers,
+        estimate=estimate,
         p_for=p_for,
         p_against=p_against,
         p_negligible=p_negligible,
@@ -61,16 +55,10 @@ def test_too_few_true_ones_are_seldom_taken_for_enough(needed, true):
 def test_a_claim_hangs_on_the_weakest_that_must_hold_or_on_the_clearest_against_it():
     results = [result(0.01, 0.9), result(0.3, 0.6), result(0.02, 0.8)]
     assert decide.together(results, 3).deciding == 1
-
     assert decide.together(results, 2).deciding == 2
     assert decide.together(results, 1).deciding == 0
     failing = [result(0.001, 0.9), result(0.8, 0.01), result(0.7, 0.02)]
     assert decide.together(failing, 3).deciding == 1
-
-
-def test_of_comparisons_that_are_equally_sure_the_claim_hangs_on_the_one_that_is_furthest():
-    found = [result(estimate=estimate) for estimate in (-2.35, 2.85, 0.5)]
-    assert decide.together(found, 1).deciding == 1
     assert decide.together(failing, 3).p_against == pytest.approx(0.03)
     assert decide.together(failing, 3).p_for == pytest.approx(0.8)
     # Two of three hold unless two fail.
@@ -167,3 +155,8 @@ def test_only_the_papers_own_dataset_decides():
     assert decide.graded("not reproduced", "stand-in") == "stand-in: inconclusive"
     assert decide.graded("negligible difference", "subset") == "subset: negligible difference"
     assert decide.graded("not assessed", "stand-in") == "not assessed"
+
+
+def test_of_comparisons_that_are_equally_sure_the_claim_hangs_on_the_one_that_is_furthest():
+    found = [result(estimate=estimate) for estimate in (-2.35, 2.85, 0.5)]
+    assert decide.together(found, 1).deciding == 1

@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "hourglass": "unmix.models.hourglass:StackedHourglass",
     "nmf": "unmix.models.nmf:ConvolutiveNmf",
     "blind": "unmix.models.blind:BlindNmf",
+    "decoupling": "unmix.models.decoupling:DecouplingNetwork",
     "instruments": "unmix.models.extraction:InstrumentNetwork",
     "oracle": "unmix.models.oracle:Oracle",
     "mixture": "unmix.models.oracle:Mixture",
