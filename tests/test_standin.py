@@ -14,6 +14,7 @@ import pytest
 from unmix.datasets import rendering, standin
 from unmix.datasets.band import SyntheticBand
 from unmix.datasets.synthetic import SyntheticVoice
+from unmix.datasets.synthetic_songs import SyntheticSongs
 from unmix.datasets.track import PARTS
 from unmix.errors import AudioError, DatasetError
 from unmix.runs import source
@@ -63,6 +64,15 @@ CASES = (
         {"train": 4, "valid": 2, "test": 3},
         r"standin \(the stand-in has no other\)",
         {"arranging", "band", "composing", "rendering", "soundfont", "standin"},
+    ),
+    Case(
+        SyntheticSongs,
+        {"train": 3, "valid": 1, "test": 2},
+        r"standin \(the stand-in has no other\)",
+        {
+            *("arranging", "band", "composing", "panning", "rendering", "singing"),
+            *("soundfont", "standin", "synthetic_songs"),
+        },
     ),
 )
 

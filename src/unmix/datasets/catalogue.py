@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ MODULES = {
     "medleydb-stems": "unmix.datasets.medleydb",
     "medleydb-first-guitar": "unmix.datasets.medleydb",
     "trios": "unmix.datasets.trios",
+    "dsd100": "unmix.datasets.dsd100",
+    "dsd100-like": "unmix.datasets.dsd100",
     "synthetic-voice": "unmix.datasets.synthetic",
     "synthetic-band": "unmix.datasets.band",
     "synthetic-trios": "unmix.datasets.synthetic_trios",
+    "synthetic-songs": "unmix.datasets.synthetic_songs",
 }
 """The datasets, and the module of each (imported when it is opened, so that a change in one dataset
 leaves the stored runs of the others valid)."""
@@ -29,6 +33,7 @@ CLASSES = {
     "unmix.datasets.mir1k": "Mir1k",
     "unmix.datasets.medleydb": "MedleyDb",
     "unmix.datasets.trios": "Trios",
+    "unmix.datasets.dsd100": "Dsd100",
 }
 """The class of each module whose datasets are recordings. Beside it the module has `here(root)`,
 `get_it(root)`, `verify(root)` and `fetch(root)`."""
@@ -42,14 +47,21 @@ each has all of `CLASSES` but the class."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "medleydb-stems": {"layer": "stems"},
     "medleydb-first-guitar": {"guitars": "first"},
+    "dsd100-like": {"folder": "DSD100-like", "like": True},
 }
 """Datasets that are another one with other options."""
+
+
+MADE = {"dsd100-like": "medleydb"}
+"""Of those, what `unmix data make NAME --from DATASET` makes of another dataset's recordings. They
+lie in a folder of their own, so that all functions of their module take the options."""
 
 
 STAND_INS = {
     "synthetic-voice": "SyntheticVoice",
     "synthetic-band": "SyntheticBand",
     "synthetic-trios": "SyntheticTrios",
+    "synthetic-songs": "SyntheticSongs",
 }
 """Datasets that are rendered, and the class of each."""
 
@@ -77,12 +89,16 @@ def existing_root(given: str | os.PathLike | None = None) -> Path | None:
     return root
 
 
+def function(name: str, what: str) -> Callable[..., Any]:
+    """Return `here`, `get_it`, `verify` or `fetch` of a dataset or material that is recordings."""
+    found = getattr(import_module({**MODULES, **MATERIAL}[name]), what)
+    return partial(found, **OPTIONS[name]) if name in MADE else found  # type: ignore[no-any-return]
+
+
 def available(name: str, root: str | os.PathLike | None = None) -> bool:
     """Return whether a dataset that is not embedded lies in the data root."""
     folder = data_root(root)
-    if folder is None or name in STAND_INS:
-        return False
-    return import_module(MODULES[name]).here(folder)  # type: ignore[no-any-return]
+    return folder is not None and name not in STAND_INS and bool(function(name, "here")(folder))
 
 
 def whole(name: str, root: str | os.PathLike | None = None) -> bool:
@@ -116,7 +132,7 @@ def open_dataset(
         return getattr(module, STAND_INS[name])(*counts)  # type: ignore[no-any-return]
     folder = data_root(root)
     if folder is None:
-        raise DatasetError(f"{name}: no folder with datasets is set", do=module.get_it())
+        raise DatasetError(f"{name}: no folder with datasets is set", do=function(name, "get_it")())
     opened = getattr(module, CLASSES[MODULES[name]])
     return opened(folder, **OPTIONS.get(name, {}))  # type: ignore[no-any-return]
 

@@ -158,10 +158,10 @@ class Solos:
             DatasetError: an instrument has no recording, or one that cannot be read.
         """
         wanted = tuple(instruments)
-        for name, why in self.broken.items():
+        for name, error in self.broken.items():
             if name.split("/")[0] in wanted:
                 raise DatasetError(
-                    why,
+                    error,
                     do=f"repair it or take it out of {self.home}; `unmix data verify solos` names "
                     "all such files",
                 )

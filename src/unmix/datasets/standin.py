@@ -113,7 +113,7 @@ class StandIn(abc.ABC, Generic[S]):
 
     @abc.abstractmethod
     def load(self, clip_name: str, rate: int) -> Track:
-        """Return one clip at `rate` Hz, each source of shape `(1, samples)`.
+        """Return one clip at `rate` Hz, each source of shape `(channels, samples)`.
 
         Its song is rendered first if the cache does not hold it undamaged.
 

@@ -49,7 +49,7 @@ class Scene:
     """A clip as it is mixed: what a separator hears, and what it should find.
 
     `references` maps the target's name, then `ACCOMPANIMENT`, or the names of all targets, to
-    arrays `(1, samples)` that add up to `mixture`, of the same shape.
+    arrays `(channels, samples)` that add up to `mixture`, of the same shape.
     """
 
     clip: Clip
