@@ -137,8 +137,8 @@ def test_the_objective_is_equation_11_by_loops():
             (found[:, i] - true[j]).square().sum() for i in range(4) for j in range(4) if i != j
         )
         size = 4 * heard.numel()
-        assert float(network.objective(heard, *true)) == pytest.approx(
-            float(wanted) / size, rel=1e-4
+        assert network.objective(heard, *true).item() == pytest.approx(
+            wanted.item() / size, rel=1e-4
         )
 
 
