@@ -77,7 +77,7 @@ def test_rows_of_a_trio_share_its_training_and_differ_in_what_they_compare(setti
         assert bool(fewer) == (keys[1] != f"{base.separator.examples:,}")
         assert len(changed - fewer) == {
             "as in the tables": 0,
-            "a quarter of the vectors": 0,
+            "as in the rows below": 0,
             "the paper's numbers": 2,
         }.get(keys[0], 1)
 

@@ -80,7 +80,7 @@ SIZES = {
         examples=10_000,
         iterations=8,
         fine=25,
-        often=10_000,
+        often=5000,
         alone=120,
         nmf={"iterations": 100, "updates": 100, "restarts": 2},
     ),
@@ -240,7 +240,7 @@ def _training(setting: Setting) -> Experiment:
     few = {"examples": size.often}
     variants: dict[str, dict[str, Any]] = {
         "as in the tables": {},
-        "a quarter of the vectors": {"examples": size.examples // 4},
+        "as in the rows below": few,
         "Adam, as many passes": few | {"optimiser": "adam"},
         "every layer from a random start": few | {"start": "random"},
         "least squares to the letter": few | {"ridge": 0.0},
