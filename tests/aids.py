@@ -1,6 +1,8 @@
 """What several test files use: made-up runs, refusals, archives, networks, other processes."""
 
+import contextlib
 import ctypes
+import functools
 import io
 import json
 import os
@@ -8,7 +10,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -65,6 +69,21 @@ def commands(*calls, before=(), **more):
     )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
+
+
+@contextlib.contextmanager
+def hosting(folder):
+    """A web host of a folder's files, by its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
 
 
 def zipped(members):

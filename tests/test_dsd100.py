@@ -1,16 +1,13 @@
 """DSD100: layout, cuts, stereo, splits and rounds, what cannot be used, verify and fetch."""
 
-import functools
 import hashlib
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import soundfile
 
-from aids import refused, zipped
+from aids import hosting, refused, zipped
 from unmix import audio
 from unmix.datasets import catalogue, dsd100, dsd100_songs, remote
 from unmix.datasets.dsd100 import Dsd100
@@ -522,16 +519,8 @@ def host(whole, tmp_path_factory):
     members = {str(p.relative_to(whole)): p.read_bytes() for p in whole.rglob("*.wav")}
     folder = tmp_path_factory.mktemp("host")
     (folder / "DSD100.zip").write_bytes(zipped(members))
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield remote.Archive(f"http://127.0.0.1:{server.server_address[1]}/DSD100.zip")
-    server.shutdown()
-    server.server_close()
+    with hosting(folder) as address:
+        yield remote.Archive(f"{address}/DSD100.zip")
 
 
 NOWHERE = remote.Archive("http://127.0.0.1:9/DSD100.zip")

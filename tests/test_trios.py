@@ -1,15 +1,12 @@
 """TRIOS: layouts, sources and their sum, parts, what cannot be used, and fetching."""
 
-import functools
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import soundfile
 
-from aids import zipped
+from aids import hosting, zipped
 from unmix.datasets import catalogue, remote, trios
 from unmix.datasets.splits import in_two_parts
 from unmix.datasets.trios import PIECES, Trios
@@ -310,16 +307,8 @@ def host(tmp_path_factory):
     members = {str(p.relative_to(made)): p.read_bytes() for p in home.rglob("*") if p.is_file()}
     folder = tmp_path_factory.mktemp("host")
     (folder / "TRIOS Dataset.zip").write_bytes(zipped(members))
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield remote.Archive(f"http://127.0.0.1:{server.server_address[1]}/TRIOS Dataset.zip")
-    server.shutdown()
-    server.server_close()
+    with hosting(folder) as address:
+        yield remote.Archive(f"{address}/TRIOS Dataset.zip")
 
 
 NOWHERE = remote.Archive("http://127.0.0.1:9/TRIOS Dataset.zip")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import random
 import shutil
@@ -34,6 +33,7 @@ from unmix.datasets.digests import digests
 from unmix.datasets.dsd100_songs import CHANNELS, SOURCES, SUBSETS, sound_file
 from unmix.datasets.medleydb import MedleyDb, song_folders
 from unmix.datasets.medleydb_songs import INSTRUMENTS_FILE, role_of_label
+from unmix.datasets.panning import gains
 from unmix.errors import AudioError, DatasetError
 from unmix.files import from_yaml, put
 
@@ -209,8 +209,7 @@ def place_of(title: str, take: Take) -> float:
 
 def panned(sound: np.ndarray, place: float) -> np.ndarray:
     """Return a mono sound `(samples,)` at a place, `(2, samples)`, of the same power anywhere."""
-    angle = (place + 1.0) * math.pi / 4.0
-    return np.array([[math.cos(angle)], [math.sin(angle)]], sound.dtype) * sound
+    return np.array(gains(place), sound.dtype)[:, None] * sound
 
 
 def level_of(title: str, source: str) -> float:

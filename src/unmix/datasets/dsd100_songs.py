@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from unmix import audio
+from unmix.datasets.headers import common_shape
 from unmix.errors import AudioError, DatasetError
 
 FILES = Path(__file__).parent / "files"
@@ -119,7 +120,8 @@ def read_song(home: Path, name: str, subsets: Sequence[str]) -> Song:
             do="copy or unpack the song anew",
         )
     paths = {source: path for source, path in found.items() if path is not None}
-    rate, samples = _common_shape(paths)
+    rate, samples = common_shape(list(paths.values()), "sources")
+    _check_sound(list(paths.values()), samples)
     mixture = sound_file(home / "Mixtures" / subset / name, "mixture")
     return Song(name, subset, paths, mixture, rate, samples)
 
@@ -130,18 +132,11 @@ def sound_file(inside: Path, stem: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _common_shape(paths: Mapping[str, Path]) -> tuple[int, int]:
-    """Return the rate and the number of samples that all the files have in common."""
+def _check_sound(paths: Sequence[Path], samples: int) -> None:
+    """Refuse files that are not in stereo, or hold nothing."""
     import soundfile
 
-    found: dict[tuple[int, int], list[str]] = {}
-    for path in paths.values():
-        try:
-            frames, rate = audio.header(path)
-        except AudioError as error:
-            raise DatasetError(
-                f"{path}: cannot be read as sound", do="copy the file anew; it may be cut short"
-            ) from error
+    for path in paths:
         channels = soundfile.info(str(path)).channels
         if channels != CHANNELS:
             raise DatasetError(
@@ -149,21 +144,8 @@ def _common_shape(paths: Mapping[str, Path]) -> tuple[int, int]:
                 expected="stereo, as all sources of DSD100 are",
                 do="use the dataset's own files, not a mixdown",
             )
-        found.setdefault((rate, frames), []).append(path.name)
-    if len(found) > 1:
-        usual = max(found, key=lambda shape: len(found[shape]))
-        odd = next(shape for shape in found if shape != usual)
-        what = "rate" if odd[0] != usual[0] else "length"
-        raise DatasetError(
-            f"{path.parent}: sources of unequal {what}: {found[odd][0]} has {odd[1]} samples at "
-            f"{odd[0]} Hz, {found[usual][0]} has {usual[1]} at {usual[0]} Hz",
-            expected="one length and one rate for all sources of a song",
-            do="copy the song anew; a file may be cut short",
-        )
-    shape = next(iter(found))
-    if shape[1] == 0:
-        raise DatasetError(f"{path.parent}: its files hold no sound", do="copy the song anew")
-    return shape
+    if samples == 0:
+        raise DatasetError(f"{paths[0].parent}: its files hold no sound", do="copy the song anew")
 
 
 def cuts(song: Song, seconds: float = CLIP_SECONDS, shortest: float = SHORTEST) -> list[range]:

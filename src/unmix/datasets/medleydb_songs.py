@@ -10,7 +10,7 @@ are left out, and why a label stands where it does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from unmix import audio
+from unmix.datasets.headers import common_shape
 from unmix.errors import AudioError, DatasetError, one_of
 from unmix.files import from_yaml
 
@@ -168,7 +169,7 @@ def read_song(folder: Path, metadata: Path, layer: str = "raw", guitars: str = "
         raise DatasetError(f"{metadata}: names no instrument beside voices ({layer})")
     inside = folder / f"{name}_{layer.upper()}"
     parts = tuple(Part(_find(inside, file, metadata), role, stem) for stem, role, file in wanted)
-    rate, samples = _common_shape([part.path for part in parts])
+    rate, samples = common_shape([part.path for part in parts], "tracks")
     artist, bleed = str(content.get("artist") or ""), str(content.get("has_bleed")) == "yes"
     return Song(name, artist, bleed, parts, rate, samples)
 
@@ -254,30 +255,6 @@ def _find(inside: Path, file: str, metadata: Path) -> Path:
 
 def _folder(inside: Path, layer: str) -> str:
     return f"{inside.parent.name}_{layer.upper()}"
-
-
-def _common_shape(paths: Sequence[Path]) -> tuple[int, int]:
-    """Return the rate and the number of samples that all the files have in common."""
-    found: dict[tuple[int, int], list[str]] = {}
-    for path in paths:
-        try:
-            frames, rate = audio.header(path)
-        except AudioError as error:
-            raise DatasetError(
-                f"{path}: cannot be read as sound", do="copy the file anew; it may be cut short"
-            ) from error
-        found.setdefault((rate, frames), []).append(path.name)
-    if len(found) > 1:
-        usual = max(found, key=lambda shape: len(found[shape]))
-        odd = next(shape for shape in found if shape != usual)
-        what = "rate" if odd[0] != usual[0] else "length"
-        raise DatasetError(
-            f"{paths[0].parent}: tracks of unequal {what}: {found[odd][0]} has {odd[1]} samples at "
-            f"{odd[0]} Hz, {found[usual][0]} has {usual[1]} at {usual[0]} Hz",
-            expected="one length and one rate for all tracks of a song",
-            do="copy the song anew; a file may be cut short",
-        )
-    return next(iter(found))
 
 
 def cuts(seconds: float, clip: float = CLIP_SECONDS, shortest: float = SHORTEST) -> int:

@@ -19,6 +19,12 @@ BEFORE, DULL = 0.012, 3500.0
 """Seconds until a room answers, and the frequency in Hz above which it answers little."""
 
 
+def gains(place: float) -> tuple[float, float]:
+    """Return the gains of both channels at a place; their squares add up to 1 (constant power)."""
+    angle = 0.25 * np.pi * (place + 1)
+    return float(np.cos(angle)), float(np.sin(angle))
+
+
 def stage(
     players: Sequence[tuple[np.ndarray, float]],
     rate: int,
@@ -28,8 +34,8 @@ def stage(
 ) -> np.ndarray:
     """Return players in their places, in one room whose two channels answer differently.
 
-    A place gives constant power: its two gains are a cosine and a sine, whose squares add up to 1.
-    As with a pair of microphones, the far channel also hears the player late, by `FARTHER` at most.
+    Beside the `gains` of his place, as with a pair of microphones, the far channel hears the player
+    late, by `FARTHER` at most.
 
     The room hears every player as well, wherever he stands, and each channel has an answer of its
     own. So the result is no sum of scaled copies of the players' sounds: in every narrow band its
@@ -47,9 +53,9 @@ def stage(
     heard, total = np.zeros(count, np.float32), np.zeros((2, count), np.float32)
     for sound, place in players:
         heard += sound
-        angle, late = 0.25 * np.pi * (place + 1), round(abs(place) * FARTHER * rate)
+        late = round(abs(place) * FARTHER * rate)
         far = 0 if place > 0 else 1
-        for channel, gain in enumerate((np.cos(angle), np.sin(angle))):
+        for channel, gain in enumerate(gains(place)):
             delay = late if channel == far else 0
             total[channel, delay:] += np.float32(gain) * sound[: count - delay]
     delay = round(BEFORE * rate)

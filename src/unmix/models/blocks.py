@@ -166,3 +166,21 @@ class BlockSeparator(StreamingSeparator):
     def tensors(self) -> dict[str, Tensor]:
         """Return the network's weights."""
         return dict(self.network.state_dict())
+
+
+class SpectrumSeparator(BlockSeparator):
+    """A trained network on spectra, which lie where its weights do."""
+
+    def __init__(self, network: nn.Module, sources: Sequence[str], stft: STFT) -> None:
+        """Take a network, the names of its sources, and the transform it was trained with."""
+        super().__init__(network, sources)
+        self.stft = stft
+
+    def _spectrum(self, mixture: np.ndarray, first: int, count: int) -> Tensor:
+        device = next(self.network.parameters()).device
+        return spectrum_of(mixture, self.stft, first, count, device)
+
+    def _magnitudes(self, mixture: np.ndarray, frames: int, block: int = 1024) -> Iterator[Tensor]:
+        """Yield the magnitudes `(bins, frames)` of a whole mixture, a block after the other."""
+        for first in range(0, frames, block):
+            yield self._spectrum(mixture, first, min(block, frames - first)).abs()

@@ -32,11 +32,10 @@ from torch import Tensor, nn
 from unmix.datasets.track import VOICE
 from unmix.errors import SpecError
 from unmix.models.blocks import (
-    BlockSeparator,
+    SpectrumSeparator,
     check_heard,
     check_mono,
     overlap_added,
-    spectrum_of,
     tiles,
 )
 from unmix.stft import STFT
@@ -204,7 +203,7 @@ def stacked_loss(masks: Tensor, mixture: Tensor, references: Tensor) -> Tensor:
     return masks.shape[1] * nn.functional.l1_loss(estimates, references[:, None].expand_as(masks))
 
 
-class HourglassSeparator(BlockSeparator):
+class HourglassSeparator(SpectrumSeparator):
     """A trained stacked hourglass network on sounds of any length, patch by patch."""
 
     def __init__(
@@ -232,8 +231,8 @@ class HourglassSeparator(BlockSeparator):
                 f"a window of {stft.window} samples for patches of {settings.bins} bins",
                 expected=f"{2 * settings.bins} samples, which give one bin more than the patches",
             )
-        super().__init__(network, sources)
-        self.settings, self.stft, self.at_once = settings, stft, at_once
+        super().__init__(network, sources, stft)
+        self.settings, self.at_once = settings, at_once
 
     @torch.no_grad()
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -261,16 +260,9 @@ class HourglassSeparator(BlockSeparator):
                 kept = slice(first - start, last - start)
                 yield last, masks[row, ..., kept] * spectra[row, :, kept]
 
-    def _peak(self, mixture: np.ndarray, frames: int, block: int = 1024) -> float:
+    def _peak(self, mixture: np.ndarray, frames: int) -> float:
         """Return the largest magnitude of a mixture's spectrum."""
-        found = [
-            float(self._spectrum(mixture, first, min(block, frames - first)).abs().max())
-            for first in range(0, frames, block)
-        ]
+        found = [float(each.max()) for each in self._magnitudes(mixture, frames)]
         # The sum is not finite if any is not; a largest of them can hide one.
         check_heard(sum(found))
         return max(found)
-
-    def _spectrum(self, mixture: np.ndarray, first: int, count: int) -> Tensor:
-        device = next(self.network.parameters()).device
-        return spectrum_of(mixture, self.stft, first, count, device)

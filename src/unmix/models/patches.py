@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from unmix.masks import TINY
 from unmix.models.blocks import (
-    BlockSeparator,
+    SpectrumSeparator,
     check_heard,
     check_mono,
     overlap_added,
-    spectrum_of,
 )
 from unmix.stft import STFT
 
@@ -33,7 +32,7 @@ def fading(size: int, overlap: int) -> Tensor:
     return weights
 
 
-class PatchSeparator(BlockSeparator):
+class PatchSeparator(SpectrumSeparator):
     """A trained network on sounds of any length, patch by patch, overlapped and added."""
 
     def __init__(
@@ -56,8 +55,8 @@ class PatchSeparator(BlockSeparator):
             overlap: frames that neighbouring patches share, at most half of them.
             at_once: patches that go through the network together.
         """
-        super().__init__(network, sources)
-        self.stft, self.frames, self.overlap, self.at_once = stft, frames, overlap, at_once
+        super().__init__(network, sources, stft)
+        self.frames, self.overlap, self.at_once = frames, overlap, at_once
 
     @torch.no_grad()
     def stream(self, mixture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -103,16 +102,9 @@ class PatchSeparator(BlockSeparator):
         found = found.estimates(heard.transpose(1, 2) / level).transpose(2, 3) * level
         return found / heard.clamp(min=TINY)[:, None] * spectra[:, None]
 
-    def _level(self, mixture: np.ndarray, frames: int, block: int = 1024) -> float:
+    def _level(self, mixture: np.ndarray, frames: int) -> float:
         """Return the RMS of the magnitudes of a mixture's spectrum."""
-        power = sum(
-            float(self._spectrum(mixture, first, min(block, frames - first)).abs().square().sum())
-            for first in range(0, frames, block)
-        )
+        power = sum(float(each.square().sum()) for each in self._magnitudes(mixture, frames))
         found = (power / (frames * self.stft.bins)) ** 0.5
         check_heard(found)
         return found
-
-    def _spectrum(self, mixture: np.ndarray, first: int, count: int) -> Tensor:
-        device = next(self.network.parameters()).device
-        return spectrum_of(mixture, self.stft, first, count, device)

@@ -96,7 +96,7 @@ SIZES = {
 }
 """An input has seven times as many values as a bin count, and what has fewer vectors than that is
 learnt by heart: the profiles for a laptop have a lower rate instead. `full` has a tenth of the
-paper's vectors and a thirtieth of its iterations: what two cores do in two hours. The experiment
+paper's vectors and a thirtieth of its iterations: what two cores do in four hours. The experiment
 `training` has the paper's own numbers, for whoever has a GPU."""
 
 DRAWN = "Brahms"

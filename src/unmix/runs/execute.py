@@ -112,10 +112,7 @@ def carry_out(
             lambda parts, own, tell: _round(spec, dataset, parts, own, identity, device, tell),
             partial(rebuilt, spec),
         )
-        if len(found) > 1:
-            separator, history, scores, here = in_turn.all(found, log)
-        else:
-            separator, history, scores, here = in_turn.learn(found[0], folder, log)
+        separator, history, scores, here = in_turn.all(found, log)
         # A resumed training spent the epochs before in an earlier call.
         trained = max(here, sum(row["seconds"] for row in history))
     finally:
@@ -208,7 +205,7 @@ def learn(
             stft=spec.stft,
             chunk_frames=length,
             device=device,
-            scale={"peaks": "peak", "levels": "rms"}.get(form, "recorded"),
+            scale=form,
         )
     banks = bank(mixed("train")), bank(mixed(spec.training.chosen_on))
     network = fresh_network(spec).to(device)

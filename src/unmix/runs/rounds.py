@@ -134,7 +134,12 @@ class InTurn:
     restore: Callable[[dict[str, Tensor]], Separator]
 
     def all(self, found: Sequence[Parts], log: Callable[[dict[str, Any]], None]) -> Learnt:
-        """Return what all rounds found; rounds that an interrupted call finished are read."""
+        """Return what all rounds found; rounds that an interrupted call finished are read.
+
+        One alone is the run itself.
+        """
+        if len(found) == 1:
+            return self.learn(found[0], self.folder, log)
         each = [self._round(number, parts, log) for number, parts in enumerate(found)]
         separators, histories, scores, seconds = zip(*each, strict=True)
         together = Rounds(separators, [parts["test"] for parts in found])

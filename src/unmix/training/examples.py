@@ -95,11 +95,12 @@ def _places(lengths: list[int], songs: list[str]) -> tuple[np.ndarray, np.ndarra
 
 
 SCALES: dict[str, Callable[[Tensor], Tensor]] = {
-    "recorded": lambda spectra: spectra,
-    "peak": lambda spectra: spectra / spectra.sum(0).abs().max(),
-    "rms": lambda spectra: spectra / spectra.sum(0).abs().square().mean().sqrt(),
+    "spectra": lambda spectra: spectra,
+    "peaks": lambda spectra: spectra / spectra.sum(0).abs().max(),
+    "levels": lambda spectra: spectra / spectra.sum(0).abs().square().mean().sqrt(),
 }
-"""What spectra `(sources, frames, bins)` of a clip are divided by, by name."""
+"""What spectra `(sources, frames, bins)` of a clip are divided by: nothing, or of the magnitudes of
+their mixture the largest or the RMS. The names are those by which a separator asks for a bank."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class SpectrumBank(Bank):
         stft: STFT,
         chunk_frames: int,
         device: str,
-        scale: str = "recorded",
+        scale: str = "spectra",
     ) -> SpectrumBank:
         """Transform `scenes`; a clip shorter than a chunk is followed by silence up to it.
 
@@ -128,8 +129,7 @@ class SpectrumBank(Bank):
             stft: the transform.
             chunk_frames: length of a chunk.
             device: where the bank shall lie.
-            scale: what each clip is divided by, one of `SCALES`: nothing, or of its mixture's
-                magnitudes the `peak` or the `rms`.
+            scale: one of `SCALES`.
         """
         planes: list[list[Tensor]] = []
         lengths, songs = [], []
