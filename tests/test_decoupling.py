@@ -9,7 +9,7 @@ import torch
 
 from aids import count, noise, seeded
 from unmix.errors import AudioError, SpecError
-from unmix.models.decoupling import KINDS, DecouplingNetwork, banded
+from unmix.models.decoupling import SYSTEMS, DecouplingNetwork, banded
 from unmix.models.patches import PatchSeparator, fading
 from unmix.stft import STFT
 
@@ -32,10 +32,10 @@ def test_each_convolution_halves_what_is_left():
     assert DecouplingNetwork(convolutions=0).features == 513
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("outputs", [1, 4])
-def test_an_output_a_source_of_the_size_of_the_input(kind, outputs):
-    network = dataclasses.replace(SMALL, kind=kind).build(outputs)
+def test_an_output_a_source_of_the_size_of_the_input(system, outputs):
+    network = dataclasses.replace(SMALL, system=system).build(outputs)
     assert network(magnitudes()).shape == (3, outputs, 10, 17)
     assert network(magnitudes(frames=4)).shape == (3, outputs, 4, 17)
 
@@ -102,11 +102,11 @@ def test_variants_lack_what_they_are_called_after():
     assert without.first.input_size == 17
 
 
-@pytest.mark.parametrize("kind", ["mlp", "dcnn", "drnn"])
-def test_a_baseline_has_as_many_weights_as_drdnn(kind):
+@pytest.mark.parametrize("system", ["mlp", "dcnn", "drnn"])
+def test_a_baseline_has_as_many_weights_as_drdnn(system):
     own = DecouplingNetwork()
-    rival = own.like(kind)
-    assert rival.kind == kind
+    rival = own.like(system)
+    assert rival.system == system
     assert rival.weights() == count(rival.build(4))
     assert abs(rival.weights() / own.weights() - 1) < 0.01
     for units in (rival.units - 1, rival.units + 1):
@@ -142,10 +142,10 @@ def test_the_objective_is_equation_11_by_loops():
         )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("mask", [True, False])
-def test_it_learns_which_bins_are_whose(kind, mask):
-    settings = dataclasses.replace(SMALL, kind=kind, mask=mask, units=16)
+def test_it_learns_which_bins_are_whose(system, mask):
+    settings = dataclasses.replace(SMALL, system=system, mask=mask, units=16)
     network = seeded(settings, 2)
     places = torch.arange(17) < 8
     heard = magnitudes(8)
@@ -248,7 +248,7 @@ def test_silence_and_two_channels_are_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "rnn"}, "unknown network 'rnn'"),
+        ({"system": "rnn"}, "unknown system 'rnn'"),
         ({"unroll": "first"}, "unknown way to unroll 'first'"),
         ({"maps": 0}, "0 maps"),
         ({"overlap": 6}, "patches of 10 frames that share 6"),

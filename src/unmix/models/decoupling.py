@@ -28,7 +28,7 @@ from unmix.masks import TINY
 from unmix.models.patches import PatchSeparator
 from unmix.stft import STFT
 
-KINDS = ("drdnn", "mlp", "dcnn", "drnn")
+SYSTEMS = ("drdnn", "mlp", "dcnn", "drnn")
 UNROLLS = ("frames", "last")
 
 
@@ -37,7 +37,7 @@ class DecouplingNetwork:
     """Settings of DRDNN, of its variants and of its baselines.
 
     Attributes:
-        kind: `drdnn`; `mlp`, a perceptron a frame; `dcnn`, DRDNN's convolutions with others over
+        system: `drdnn`; `mlp`, a perceptron a frame; `dcnn`, DRDNN's convolutions with others over
             time between them; `drnn`, LSTM layers on the spectrum itself.
         bins: height of a patch.
         frames: length of a patch (M; the paper: 50).
@@ -54,7 +54,7 @@ class DecouplingNetwork:
         beta: weight of the discriminative term (Eq. 11).
     """
 
-    kind: str = "drdnn"
+    system: str = "drdnn"
     bins: int = 513
     frames: int = 50
     overlap: int = 15
@@ -72,7 +72,7 @@ class DecouplingNetwork:
 
     def __post_init__(self) -> None:
         for what, value, known in (
-            ("network", self.kind, KINDS),
+            ("system", self.system, SYSTEMS),
             ("way to unroll", self.unroll, UNROLLS),
         ):
             if value not in known:
@@ -112,7 +112,7 @@ class DecouplingNetwork:
     def build(self, outputs: int = 4) -> nn.Module:
         """Return a network with fresh weights for `outputs` sources."""
         networks = {"drdnn": Decoupling, "mlp": Perceptron, "dcnn": Convolutional, "drnn": Deep}
-        return networks[self.kind](self, outputs)
+        return networks[self.system](self, outputs)
 
     def around(self, network: nn.Module, stft: STFT, sources: Sequence[str]) -> PatchSeparator:
         """Return the separator around a network.
@@ -132,19 +132,21 @@ class DecouplingNetwork:
         with torch.device("meta"):
             return sum(each.numel() for each in self.build(outputs).parameters())
 
-    def like(self, kind: str, outputs: int = 4) -> DecouplingNetwork:
+    def like(self, system: str, outputs: int = 4) -> DecouplingNetwork:
         """Return the baseline whose number of weights comes nearest to this network's."""
         wanted, low, high = self.weights(outputs), 1, 1
 
         def off(units: int) -> int:
-            return replace(self, kind=kind, units=units).weights(outputs) - wanted
+            return replace(self, system=system, units=units).weights(outputs) - wanted
 
         while off(high) < 0:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if off(middle) < 0 else (low, middle)
-        return replace(self, kind=kind, units=min((low, high), key=lambda units: abs(off(units))))
+        return replace(
+            self, system=system, units=min((low, high), key=lambda units: abs(off(units)))
+        )
 
 
 class _Network(nn.Module):
@@ -194,6 +196,12 @@ class _Reducing(nn.Module):
         self.up = _Layers(
             nn.ConvTranspose1d(after, before, size) for before, after, size in reversed(filters)
         )
+        for layer in (*self.down, *self.up):
+            # What a layer hears of n values with weights of a variance of 2 / n keeps its size
+            # behind a rectifier; torch's own start loses two thirds of it at each of the layers.
+            nn.init.normal_(
+                layer.weight, std=(2.0 / (layer.in_channels * layer.kernel_size[0])) ** 0.5
+            )
         self.shape = (widths[-1], heights[-1])
 
     def reduce(self, x: Tensor) -> Tensor:

@@ -19,18 +19,20 @@ from unmix.datasets.catalogue import available, existing_root, open_dataset, who
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.datasets.track import Dataset
 from unmix.errors import UnmixError
-from unmix.metrics.means import CEILING, global_scores
+from unmix.metrics.means import CEILING, COLUMNS, global_scores
 from unmix.papers.experiment import (
     PROFILES,
     Experiment,
     Row,
     Setting,
+    alike,
     experiment,
     has_subset,
     materials,
     paper,
     profile,
     stands_in,
+    taken,
 )
 from unmix.papers.published import by_row, published
 from unmix.runs.places import results_folder
@@ -57,17 +59,19 @@ def setting(
     """Return what experiments are built for.
 
     `tiny` always takes the stand-in and `full` the paper's dataset; `quick` takes a subset of the
-    dataset where it is there, else the stand-in, and so does `full` for papers that allow it.
+    dataset where it is there, else the stand-in, and so does `full` for papers that allow it. Where
+    a paper names recordings that are like its dataset, they come before the stand-in.
 
     Raises:
         DatasetError: a data root is named that does not exist (the stand-in would hide it).
     """
     chosen = profile(profile_name)
     existing_root(data_root)
-    name = paper(paper_name).DATASET
+    name, other = paper(paper_name).DATASET, alike(paper_name)
     there = chosen.name != "tiny" and available(name, data_root)
-    real = there or (chosen.name == "full" and not stands_in(paper_name))
-    part = real and has_subset(paper_name) and not whole(name, data_root)
+    like = chosen.name != "tiny" and not there and bool(other) and available(other, data_root)
+    real = there or like or (chosen.name == "full" and not stands_in(paper_name))
+    part = like or (real and has_subset(paper_name) and not whole(name, data_root))
     return Setting(chosen, real, backend, part)
 
 
@@ -79,14 +83,14 @@ def ready(paper_name: str, profile_name: str, data_root: str | os.PathLike | Non
     """
     chosen = setting(paper_name, profile_name, data_root)
     if chosen.real:
-        open_dataset(paper(paper_name).DATASET, data_root)
+        open_dataset(taken(paper_name, chosen), data_root)
     return chosen
 
 
 def stand_in_note(paper_name: str, profile_name: str, data_root: str | os.PathLike | None) -> str:
     """Return a line for whoever names a data root and gets the stand-in all the same, else ''."""
     chosen = setting(paper_name, profile_name, data_root)
-    return stand_in_line(paper(paper_name).DATASET, chosen.real, profile_name, data_root)
+    return stand_in_line(taken(paper_name, chosen), chosen.real, profile_name, data_root)
 
 
 def stand_in_line(
@@ -126,8 +130,22 @@ class Evidence:
         if named:
             found = [run.findings(named) | {"clips": 0, "unscored": 0} for run in self.runs]
         else:
-            found = [global_scores(run.scores(self.row.of)) for run in self.runs]
+            found = [global_scores(run.scores(self.row.of)) | schooling(run) for run in self.runs]
         return pd.DataFrame(found)
+
+
+SCHOOLING = ("training time", "training loss")
+"""What is known of a run beside its scores, see `schooling`."""
+
+
+def schooling(run: Run) -> dict[str, float]:
+    """Return how long a run learnt, in s, and the loss that its last epochs had (of all rounds)."""
+    history = run.history()
+    found = {"training time": float(run.provenance()["learning_s"])}
+    if "train_loss" in history:
+        rounds = history.get("round", pd.Series(0, index=history.index))
+        found["training loss"] = float(history["train_loss"].groupby(rounds).last().mean())
+    return found
 
 
 @functools.lru_cache(maxsize=64)
@@ -341,7 +359,7 @@ def comparison(
         for metric in metrics:
             # A finding that a run did not come to, and all of a row without runs, is missing.
             column = scores.get(metric, pd.Series(dtype=float))
-            if "finding" not in item.row.of:
+            if metric in COLUMNS:
                 column = column.where(column < CEILING)
             lines.append(
                 {

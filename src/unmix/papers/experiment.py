@@ -2,7 +2,8 @@
 
 A paper is a module of this package with `DATASET`, `BUDGET` (its own training, in words), `FIGURES`
 (a figure's notebook to the experiment that it draws), maybe `SUBSET` (the split of a part of the
-dataset that stands in where the whole is not there), maybe `STANDS_IN` (true where `full` takes the
+dataset that stands in where the whole is not there), maybe `ALIKE` (another dataset of recordings
+that stands in where the paper's is not there), maybe `STANDS_IN` (true where `full` takes the
 stand-in if the dataset is not there) and `experiments(setting)`, and a folder of the same name with
 what it published, see `published`. Nothing in it computes. A folder without a module has published
 numbers and no experiments.
@@ -61,7 +62,8 @@ class Setting:
         profile: how much is run.
         real: whether real data is there.
         backend: who computes the scores, see `Evaluation`.
-        part: whether it is that part of the dataset which a paper names in `SUBSET`, and not all.
+        part: whether it is that part of the dataset which a paper names in `SUBSET`, and not all,
+            or the dataset that it names in `ALIKE`, and not its own.
     """
 
     profile: Profile
@@ -145,6 +147,17 @@ def has_subset(paper_name: str) -> bool:
     return hasattr(paper(paper_name), "SUBSET")
 
 
+def alike(paper_name: str) -> str:
+    """Return the dataset of recordings that stands in for a paper's own, empty without one."""
+    return getattr(paper(paper_name), "ALIKE", "")
+
+
+def taken(paper_name: str, setting: Setting) -> str:
+    """Return the dataset of recordings that a setting means, whether or not it takes any."""
+    own: str = paper(paper_name).DATASET
+    return (setting.part and alike(paper_name)) or own
+
+
 def stands_in(paper_name: str) -> bool:
     """Return whether the stand-in has the full training where a paper's dataset is not there."""
     return getattr(paper(paper_name), "STANDS_IN", False)
@@ -152,7 +165,8 @@ def stands_in(paper_name: str) -> bool:
 
 def materials(paper_name: str, profile_name: str) -> list[tuple[bool, bool]]:
     """Return what a profile may be run on: `Setting.real` and `Setting.part`, the best first."""
-    dataset = [(True, False)] + [(True, True)] * has_subset(paper_name)
+    in_part = has_subset(paper_name) or bool(alike(paper_name))
+    dataset = [(True, False)] + [(True, True)] * in_part
     if profile_name == "tiny":
         return [(False, False)]
     if profile_name == "full" and not stands_in(paper_name):

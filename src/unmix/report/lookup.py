@@ -33,7 +33,7 @@ from unmix.papers.evidence import (
     stand_in_line,
     wanted,
 )
-from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, paper, profile
+from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, profile, taken
 from unmix.plain import digest
 from unmix.report.inventory import package_source
 from unmix.runs.places import results_folder
@@ -180,7 +180,7 @@ def _made(asked: Asked) -> dict[str, Any]:
     return {
         "title": found.title,
         "metrics": list(found.metrics),
-        "dataset": paper(asked.paper).DATASET,
+        "dataset": taken(asked.paper, chosen),
         "real": chosen.real,
         "data": _fingerprints(([*pair, ""] for pair in data), asked.data_root),
         "rows": [

@@ -37,8 +37,8 @@ def cell(line: pd.Series) -> str:
     return number(line["reproduced"], decimals=exact) + spread
 
 
-NO_DECIBELS = {"J": 2, "iterations": 0}
-"""Metrics that are no levels, a ratio of errors and a count, with the decimals of each."""
+NO_DECIBELS = {"J": 2, "iterations": 0, "training loss": 3, "training time": 0}
+"""Metrics that are no levels (errors, a count, a time), with the decimals of each."""
 
 
 def decimals(metric: str) -> int:
@@ -48,6 +48,8 @@ def decimals(metric: str) -> int:
 
 def headed(metric: str) -> str:
     """Return a metric as a heading, with its unit."""
+    if metric == "training time":
+        return "training time (s)"
     return metric if metric in NO_DECIBELS else f"{metric} (dB)"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from unmix.errors import command
 from unmix.metrics.means import COLUMNS, weighed
-from unmix.papers.evidence import RANK, Evidence, in_full
+from unmix.papers.evidence import RANK, SCHOOLING, Evidence, in_full
 from unmix.papers.experiment import PAPERS
 from unmix.papers.experiment import paper as paper_of
 from unmix.verdicts import decide, reasons, statistics
@@ -152,7 +152,8 @@ class _Sources:
             return f"the experiment {self.paper}/{place.table} has no row {place.label}"
         if place.metric in COLUMNS:
             return ""
-        if "finding" not in rows[tuple(sorted(place.keys))][0].row.of:
+        of = rows[tuple(sorted(place.keys))][0].row.of
+        if "finding" not in of and place.metric not in SCHOOLING:
             return f"no scores in {place.metric} are kept"
         named = command("table", f"{self.paper}/{place.table}")
         return f"{place.metric} is no score of songs; `{named}` has it beside the paper's"
