@@ -1,6 +1,7 @@
-"""Separating whole songs with lai's systems at full size: time, and memory that does not grow.
+"""Separating whole songs at full size: time, and memory that does not grow with the song.
 
-    python benchmarks/separating.py                     about ten minutes on one core
+    python benchmarks/separating.py                     lai's: about ten minutes on one core
+    python benchmarks/separating.py --paper li          DRDNN and its baselines
     python benchmarks/separating.py --budget 1e9        every song to its end: about two hours
     python benchmarks/separating.py --device cuda
     python benchmarks/separating.py --record FILE       write the figures as JSON for the book
@@ -9,7 +10,7 @@ Songs of noise, weights untrained (time depends on neither), each in a fresh pro
 The estimates are thrown away as they come, so that what memory rises by is what separating takes
 beside the song and its estimates. A song that is not through when the budget is spent ends there;
 memory has long reached its peak by then, and what it took is scaled up to the whole song. The
-recurrent networks also take the song in one piece ("at once"), as a comparison.
+recurrent networks of lai also take the song in one piece ("at once"), as a comparison.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from measuring import apart, device_name, parser, resident
 from recording import Record
 
 from unmix.models.separator import NetworkSeparator
-from unmix.papers import lai
+from unmix.papers import lai, li
 from unmix.papers.experiment import PROFILES, Setting
 from unmix.runs.execute import around, fresh_network
 from unmix.runs.machine import peak_memory
 from unmix.runs.spec import Spec
 
 MINUTES = (3, 12)
-CALLS = (
+LAI = (
     *(("Proposed", "float32", minutes, False) for minutes in MINUTES),
     ("Proposed", "float32", 3, True),
     ("LSTM, 3 x 1000", "float32", 3, False),
@@ -49,12 +50,20 @@ CALLS = (
         for minutes in MINUTES
     ),
 )
+LI = tuple(
+    (system, "float32", minutes, False)
+    for system in ("MLP", "DCNN", "DRNN", "DRDNN")
+    for minutes in MINUTES
+)
+CALLS = {"lai": LAI, "li": LI}
 """System, precision, length of the song in minutes, and whether it is taken at once."""
 
 
-def specs() -> dict[str, Spec]:
-    """Return lai's systems by name, and an LSTM beside its GRU."""
+def specs(paper: str) -> dict[str, Spec]:
+    """Return a paper's systems by name; lai's with an LSTM beside its GRU."""
     setting = Setting(PROFILES["full"], True)
+    if paper == "li":
+        return li.systems(setting)
     systems = lai.systems(setting, "drums")
     lstm = lai.stacked(setting, 3, 1000, "lstm")
     return {**systems, "LSTM, 3 x 1000": replace(systems["Proposed"], separator=lstm)}
@@ -71,11 +80,17 @@ def song(samples: int) -> np.ndarray:
 
 
 def separate(
-    system: str, precision: str, minutes: float, at_once: bool, device: str, budget: float
+    paper: str,
+    system: str,
+    precision: str,
+    minutes: float,
+    at_once: bool,
+    device: str,
+    budget: float,
 ) -> dict[str, Any]:
     """Return what separating a song takes: times in s, memory in MiB."""
     torch.set_num_threads(1)
-    spec = specs()[system]
+    spec = specs(paper)[system]
     separator = around(spec, fresh_network(spec).to(device))
     if at_once:
         assert isinstance(separator, NetworkSeparator)
@@ -106,24 +121,26 @@ def separate(
 
 def main() -> None:
     arguments = parser(__doc__)
+    arguments.add_argument("--paper", default="lai", choices=list(CALLS))
     arguments.add_argument("--budget", type=float, default=60.0, help="seconds a song at most")
     arguments.add_argument("--only", default="", help="systems whose name holds this")
     options = arguments.parse_args()
     if options.task:
         print(json.dumps(separate(**json.loads(options.call))))
         return
-    words = [f"--budget {options.budget:g}"] if options.budget != 60 else []
+    words = [] if options.paper == "lai" else [f"--paper {options.paper}"]
+    words += [f"--budget {options.budget:g}"] if options.budget != 60 else []
     words += [] if options.device == "cpu" else [f"--device {options.device}"]
     record = Record(
         "Separating whole songs at full size",
         f"python benchmarks/separating.py {' '.join([*words, '--record'])} "
-        "results/benchmarks/separating.json",
+        f"results/benchmarks/separating-{options.paper}.json",
     )
     record.about["device"] = device_name(options.device)
-    for system, precision, minutes, at_once in CALLS:
+    for system, precision, minutes, at_once in CALLS[options.paper]:
         if options.only not in system:
             continue
-        common = {"device": options.device, "budget": options.budget}
+        common = {"paper": options.paper, "device": options.device, "budget": options.budget}
         call = {"system": system, "precision": precision, "minutes": minutes, "at_once": at_once}
         found = apart(__file__, **call, **common)
         seconds = found.pop("seconds")

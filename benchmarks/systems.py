@@ -1,18 +1,19 @@
-"""Training speed of lai's systems at full size, and of an LSTM beside the GRU.
+"""Training speed of a paper's systems at full size; lai's have an LSTM beside the GRU.
 
     python benchmarks/systems.py                        about ten minutes on one core
+    python benchmarks/systems.py --paper li             DRDNN, its variants and its baselines
     python benchmarks/systems.py --quick                about two minutes
     python benchmarks/systems.py --device cuda
     python benchmarks/systems.py --record FILE          write the figures as JSON for the book
 
-A step is forward, loss, backward and Adam, on a batch and chunk as `papers/lai.py` trains with, of
-noise (time does not depend on it). All systems stand in one process on one thread and take turns,
-a step each and a product of large matrices between them, so that what else the machine does meets
-all of them alike. On a CPU, rates go by the processor's own clock, which stops for others; where
-something else runs it is still too long, for caches and memory are shared.
+A step is forward, loss, backward and Adam, on a batch and chunk as the paper's module trains with,
+of noise (time does not depend on it). All systems stand in one process on one thread and take
+turns, a step each and a product of large matrices between them, so that what else the machine does
+meets all of them alike. On a CPU, rates go by the processor's own clock, which stops for others;
+where something else runs it is still too long, for caches and memory are shared.
 
-On a CPU torch has a kernel for the LSTM as a whole (oneDNN's), and none for the GRU. So the LSTM is
-there twice, with that kernel and without it.
+On a CPU torch has a kernel for the LSTM as a whole (oneDNN's), and none for the GRU. So lai's LSTM
+is there twice, with that kernel and without it.
 
 `--quick` takes three turns and gives SH-4stack one patch instead of four, five turns else.
 """
@@ -32,7 +33,7 @@ from recording import Record
 from torch.utils.flop_counter import FlopCounterMode
 
 from unmix.models.recurrent import RecurrentNetwork
-from unmix.papers import lai
+from unmix.papers import lai, li
 from unmix.papers.experiment import PROFILES, Setting
 from unmix.runs.execute import fresh_network
 from unmix.runs.spec import Spec
@@ -44,8 +45,10 @@ PLAIN = ", without oneDNN"
 GATES = {"relu": 1, "gru": 3, "lstm": 4, "dense": 1}
 
 
-def specs() -> dict[str, Spec]:
-    """Return what is measured, by name; the paper's network and the LSTM stand side by side."""
+def specs(paper: str) -> dict[str, Spec]:
+    """Return what is measured, by name; lai's network and the LSTM stand side by side."""
+    if paper == "li":
+        return {**li.systems(SETTING), **li.variants(SETTING)}
     systems = lai.systems(SETTING, "drums")
     own, hourglass = systems["Proposed"], systems["SH-4stack"]
     assert hourglass.training is not None
@@ -102,15 +105,16 @@ class Contender:
         return self.batch * self.spec.training.chunk  # type: ignore[union-attr]
 
     def example(self, device: str) -> tuple[torch.Tensor, ...]:
-        """Return mixture, target and the rest: magnitudes, or samples for a network that hears."""
+        """Return mixture and sources: magnitudes, or samples for a network that hears them."""
         spec, settings = self.spec, self.spec.separator
         seconds = spec.training.chunk  # type: ignore[union-attr]
+        count = len(spec.mixing.sources)
         if getattr(settings, "bank", "spectra") == "waves":
-            target, rest = 0.03 * torch.randn(2, self.batch, settings.samples, device=device)
+            sources = 0.03 * torch.randn(count, self.batch, settings.samples, device=device)
         else:
             frames = round(seconds * spec.stft.rate / spec.stft.hop)
-            target, rest = torch.rand(2, self.batch, frames, spec.stft.bins, device=device)
-        return target + rest, target, rest
+            sources = torch.rand(count, self.batch, frames, spec.stft.bins, device=device)
+        return sources.sum(0), *sources
 
     def loss(self, network: Any, example: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Return a batch's loss, as `training/minibatch.py` forms it."""
@@ -146,7 +150,8 @@ class Contender:
             frames = self.batch * self.example("meta")[0].shape[1]
             return recurrent_flops(settings, self.spec.stft.bins, 2, frames) / 1e9
         with FlopCounterMode(display=False) as counter:
-            self.loss(settings.build(2).to("meta"), self.example("meta")).backward()
+            network = settings.build(len(self.spec.mixing.sources)).to("meta")
+            self.loss(network, self.example("meta")).backward()
         return counter.get_total_flops() / 1e9
 
 
@@ -168,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--paper", default="lai", choices=["lai", "li"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--turns", type=int)
     parser.add_argument("--quick", action="store_true")
@@ -177,14 +183,15 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     turns = options.turns or (3 if options.quick else 5)
-    words = [*(["--quick"] if options.quick else []), *_unless_cpu(options.device)]
+    words = [] if options.paper == "lai" else ["--paper", options.paper]
+    words += [*(["--quick"] if options.quick else []), *_unless_cpu(options.device)]
     record = Record(
         "Training at full size: seconds of sound a second",
         f"python benchmarks/systems.py {' '.join([*words, '--record'])} "
-        "results/benchmarks/systems.json",
+        f"results/benchmarks/systems-{options.paper}.json",
     )
     field = []
-    for name, spec in specs().items():
+    for name, spec in specs(options.paper).items():
         on_cpu = options.device == "cpu"
         if options.only in name and (on_cpu or not name.endswith(PLAIN)):
             slow = options.quick and name.startswith("SH")

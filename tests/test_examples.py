@@ -8,7 +8,16 @@ from unmix.audio import mix
 from unmix.errors import DatasetError
 from unmix.runs.scene import scenes
 from unmix.runs.spec import Mixing
-from unmix.training.examples import KEEP, SpectrumBank, epoch, in_order, repaired
+from unmix.stft import STFT
+from unmix.training.examples import (
+    KEEP,
+    SCALES,
+    CompactBank,
+    SpectrumBank,
+    epoch,
+    in_order,
+    repaired,
+)
 
 FRAMES = 30
 
@@ -34,6 +43,49 @@ def test_a_mixtures_magnitudes_are_those_of_the_mixed_sound(bank, small_tracks, 
             assert found.shape == (1, bank.lengths[number], small_stft.bins)
             assert torch.allclose(found[0, :frames], wanted, atol=1e-5)
             assert not found[0, frames:].any(), "silence follows a short clip"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(("window", "hop"), [(256, 64), (250, 99), (64, 48), (64, 64)])
+def test_sound_transformed_on_demand_gives_the_same_chunks(small_tracks, window, hop, scale):
+    stft = STFT(8000, window, hop, "hamming")
+    spectra, sound = (
+        kind.of(scenes(small_tracks, Mixing()), stft, 7, "cpu", scale)
+        for kind in (SpectrumBank, CompactBank)
+    )
+    assert sound.lengths.tolist() == spectra.lengths.tolist()
+    for size in (1, 7):
+        chunks = spectra.chunks(size)
+        gains = np.linspace(0.5, 2.0, 2 * len(chunks)).reshape(2, -1)
+        for one, other in zip(
+            spectra.batch([chunks, chunks[::-1]], size, gains),
+            sound.batch([chunks, chunks[::-1]], size, gains),
+            strict=True,
+        ):
+            assert one.shape == other.shape
+            assert torch.allclose(one, other, atol=1e-5 * float(one.max()))
+
+
+def test_silence_follows_a_short_clips_end_as_sound_too(small_tracks, small_stft):
+    track = min(small_tracks, key=lambda track: track.sources["voice"].shape[1])
+    bank = CompactBank.of(scenes([track], Mixing()), small_stft, 1000, "cpu")
+    (mixture, *_) = bank.batch([np.array([[0, 0]])] * 2, 1000)
+    heard = 1 + (track.sources["voice"].shape[1] + small_stft.window // 2) // small_stft.hop
+    assert mixture.shape == (1, 1000, small_stft.bins)
+    assert mixture[0, :heard].any()
+    assert not mixture[0, heard:].any()
+
+
+def test_whole_songs_take_a_quarter_of_the_memory_as_sound(small_tracks, small_stft):
+    spectra, sound = (
+        sum(
+            each.nbytes
+            for each in kind.of(scenes(small_tracks, Mixing()), small_stft, 1, "cpu").sounds
+        )
+        for kind in (SpectrumBank, CompactBank)
+    )
+    quarter = small_stft.hop / (2 * small_stft.bins)
+    assert quarter < sound / spectra < 1.2 * quarter
 
 
 def test_short_clips_are_filled_up_and_long_ones_left(bank, small_tracks, small_stft):

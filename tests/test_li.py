@@ -1,6 +1,8 @@
 """The paper `li`: what its rows say, what it runs on, and what is shown of its networks."""
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +24,7 @@ from unmix.papers.experiment import (
     taken,
 )
 from unmix.papers.published import by_row, published
-from unmix.report import latent, sizes, tables
+from unmix.report import latent, readings, sizes, tables
 from unmix.runs.spec import spec_from_plain
 from unmix.verdicts import judge
 from unmix.verdicts.claims import claims
@@ -195,6 +197,37 @@ def test_claims_on_times_and_losses_point_to_their_table(name, metric):
     (found,) = judge.verdicts("li", [each], lambda name: rows)
     assert found.outcome == "not assessed"
     assert found.why.startswith(f"{metric} is no score of songs; `unmix table li/")
+
+
+# Which reading of the scores the paper's own table allows.
+
+
+def test_both_readings_are_scored_in_the_runs_of_table_1():
+    table1 = {row.spec for row in experiment("li", "table1", TINY).rows}
+    rows = rows_of("readings", TINY)
+    assert {row.spec for row in rows.values()} <= table1
+    assert {row.spec.evaluation.versions for row in rows.values()} == {("3-sources", "3-images")}
+    assert rows["MLP", "Bass", "images"].of == {"source": "bass", "version": "3-images"}
+    assert rows["MLP", "Bass", "sources"].of == {"source": "bass", "version": "3-sources"}
+
+
+def test_lines_with_sdr_above_sir_are_counted_in_the_paper_and_by_reading():
+    keys = {"system": "MLP", "source": "Bass"}
+    long = pd.DataFrame(
+        {**keys, "reading": reading, "metric": metric, "reproduced": value}
+        for reading, scores in {
+            "sources": {"SDR": 1.0, "SIR": 2.0, "ISR": math.nan},
+            "images": {"SDR": 3.5, "SIR": 2.0, "ISR": 4.0},
+        }.items()
+        for metric, value in scores.items()
+    )
+    book = SimpleNamespace(paper="li", long=lambda name, best: long)
+    assert repr(readings.above(book, "readings", "table1", "reading")).splitlines() == [
+        # Bass of the DRDNN 3.41 over 3.14, other of the MLP 1.57 over 1.17.
+        "the paper, 16, 3, 0.40 dB",
+        "here, by sources, 1, 0, ",
+        "here, by images, 1, 1, 1.50 dB",
+    ]
 
 
 # What is shown of the networks.

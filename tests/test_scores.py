@@ -14,7 +14,17 @@ from unmix.audio import mix
 from unmix.errors import UnmixError
 from unmix.metrics.bsseval import bss_eval
 from unmix.metrics.exchange import from_museval, to_museval
-from unmix.metrics.scores import TIDY, global_scores, over_frames, over_tracks, score_clip, tidy
+from unmix.metrics.means import selected
+from unmix.metrics.scores import (
+    TIDY,
+    global_scores,
+    over_frames,
+    over_tracks,
+    score_answers,
+    score_clip,
+    tidy,
+    unscored,
+)
 
 
 @pytest.fixture
@@ -101,6 +111,56 @@ def test_without_any_score_the_means_are_no_numbers():
     found = global_scores(scores)
     assert (found["clips"], found["unscored"]) == (0, 1)
     assert all(math.isnan(found[name]) for name in ("GNSDR", "GSDR", "GSIR", "GSAR"))
+
+
+def test_both_versions_of_bss_eval_stand_in_rows_of_their_own(clip):
+    about, references, mixture = clip
+    half = {name: 0.5 * sound + 0.05 * mixture for name, sound in references.items()}
+    both = ("3-sources", "3-images")
+    rows = score_answers(about, references, mixture, {"": half}, ["voice"], 32, versions=both)
+    sources, images = rows
+    assert (sources["version"], images["version"]) == both
+    # A filter on the source is an error for images alone: half of a source is 6 dB away from it.
+    assert images["isr"] == pytest.approx(images["sdr"], abs=1.0)
+    assert 5.0 < images["sdr"] < 7.0 < sources["sdr"]
+    assert "isr" not in sources
+    # What is added to the source is the same to both.
+    for name in ("sir", "sar"):
+        assert images[name] == pytest.approx(sources[name], abs=1e-6)
+
+
+def test_half_of_a_source_is_six_decibels_off_its_image(clip):
+    about, references, mixture = clip
+    half = {name: 0.5 * sound for name, sound in references.items()}
+    (row,) = score_answers(
+        about, references, mixture, {"": half}, ["voice"], 32, versions=["3-images"]
+    )
+    assert row["sdr"] == row["isr"] == pytest.approx(20 * math.log10(2), abs=1e-4)
+    assert "version" not in row
+
+
+def test_of_several_versions_the_first_is_meant(clip):
+    about, references, mixture = clip
+    estimates = {name: 0.5 * sound + 0.05 * mixture for name, sound in references.items()}
+    both = ("3-sources", "3-images")
+    found = pd.DataFrame(
+        score_answers(about, references, mixture, {"": estimates}, ["voice"], 32, versions=both)
+    )
+    usual, images = (selected(found, of) for of in (None, {"version": "3-images"}))
+    assert len(usual) == len(images) == 1
+    assert usual["sdr"][0] > images["sdr"][0]
+    assert "version" not in images
+    assert global_scores(images)["ISR"] == images["isr"][0]
+
+
+def test_a_clip_without_scores_has_a_row_by_each_version(clip):
+    rows = unscored(clip[0], 100, ["voice", "accompaniment"], ("3-sources", "3-images"))
+    assert [(row["version"], row["source"]) for row in rows] == [
+        ("3-sources", "voice"),
+        ("3-sources", "accompaniment"),
+        ("3-images", "voice"),
+        ("3-images", "accompaniment"),
+    ]
 
 
 def test_a_silent_voice_makes_a_row_without_scores(clip):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 
@@ -65,8 +66,8 @@ def written(tmp_path, monkeypatch):
 
 
 def test_sound_a_second_and_share_of_the_peak(written):
-    written("systems", {"cpu": SYSTEMS})
-    lines = repr(speed.training()).splitlines()
+    written("systems-lai", {"cpu": SYSTEMS})
+    lines = repr(speed.training("lai")).splitlines()
     assert lines[0] == "Training (CPU, one thread)"
     assert lines[1] == (
         "Proposed: GRU, 3 × 1000, float32, 18.2 M, 8 × 2.00 s, 8 (4 to 16), 50, 25 %"
@@ -77,13 +78,13 @@ def test_sound_a_second_and_share_of_the_peak(written):
 
 
 def test_the_lstm_is_held_against_the_gru_turn_by_turn(written):
-    written("systems", {"cpu": SYSTEMS})
-    said = repr(speed.training())
+    written("systems-lai", {"cpu": SYSTEMS})
+    said = repr(speed.training("lai"))
     # The ratio of the medians would be 2.
     assert "1.50 times as long as one of the GRU (1.00 to 2.00 over the turns)" in said
     assert PLAIN.replace(" x ", " × ") not in said, "it was not measured"
-    written("systems", {"cpu": {**SYSTEMS, "rows": SYSTEMS["rows"][1:]}})
-    assert "as long as" not in repr(speed.training())
+    written("systems-lai", {"cpu": {**SYSTEMS, "rows": SYSTEMS["rows"][1:]}})
+    assert "as long as" not in repr(speed.training("lai"))
 
 
 LAYERS = {
@@ -116,22 +117,22 @@ def test_layers_tell_vectors_a_second_and_what_streaming_saves(written):
 
 
 def test_songs_that_ended_early_are_marked(written):
-    written("separating", {"cpu": SONGS})
-    lines = repr(speed.separation()).splitlines()
+    written("separating-lai", {"cpu": SONGS})
+    lines = repr(speed.separation("lai")).splitlines()
     assert lines[1:4] == [
         "Proposed, float32, 3 min, 30 MiB, 90 s, 2, 120 MiB",
         "Proposed, the song at once, float32, 3 min, 30 MiB, 60 s, 3, 1,500 MiB",
         "SH-4stack, float32, 12 min, 30 MiB, 3600 s*, 0.2, 800 MiB",
     ]
     assert any(line.startswith("*: ended before the song did") for line in lines)
-    written("separating", {"cpu": {**SONGS, "rows": SONGS["rows"][:2]}})
-    assert "*" not in repr(speed.separation())
+    written("separating-lai", {"cpu": {**SONGS, "rows": SONGS["rows"][:2]}})
+    assert "*" not in repr(speed.separation("lai"))
 
 
 def test_every_device_has_a_table_the_cpu_first(written):
     on_gpu = [song("Proposed", 3, 1.0, 120.4, device_mib=5000)]
-    written("separating", {"cuda": {**SONGS, "rows": on_gpu, "device": "X <9>"}, "cpu": SONGS})
-    shown = speed.separation()
+    written("separating-lai", {"cuda": {**SONGS, "rows": on_gpu, "device": "X <9>"}, "cpu": SONGS})
+    shown = speed.separation("lai")
     assert re.findall(r"<caption>(.*?)</caption>", shown.markup) == [
         "Training (CPU, one thread)",
         "Training (X &lt;9&gt;)",
@@ -140,20 +141,32 @@ def test_every_device_has_a_table_the_cpu_first(written):
 
 
 def test_where_when_and_how_stand_below(written):
-    written("separating", {"cpu": SONGS})
-    said = repr(speed.separation())
+    written("separating-lai", {"cpu": SONGS})
+    said = repr(speed.separation("lai"))
     assert "on 2026-01-02, on 2 cores (abacus), with a load of 1.25 from other work" in said
     assert "To repeat: python benchmarks/x.py" in said
 
 
-@pytest.mark.parametrize("show", [speed.training, speed.separation, speed.layers])
+@pytest.mark.parametrize(
+    "show",
+    [
+        partial(speed.training, "lai"),
+        partial(speed.separation, "li"),
+        speed.layers,
+    ],
+)
 def test_without_a_measurement_the_page_says_how_to_make_one(tmp_path, monkeypatch, show):
     monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
     assert "Not measured yet: python benchmarks/" in repr(show())
 
 
+def test_what_measures_one_papers_systems_is_told_which(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "results_folder", lambda name: tmp_path)
+    assert "python benchmarks/systems.py --paper li --record" in repr(speed.training("li"))
+
+
 @pytest.mark.parametrize("found", [[], {"cpu": {}}, {"cpu": {**SYSTEMS, "rows": [{}]}}])
 def test_another_file_is_one_clear_error(written, found):
-    written("systems", found)
-    with pytest.raises(UnmixError, match=r"systems\.json: cannot be read .*measure again"):
-        speed.training()
+    written("systems-lai", found)
+    with pytest.raises(UnmixError, match=r"systems-lai\.json: cannot be read .*measure again"):
+        speed.training("lai")

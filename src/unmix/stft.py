@@ -74,6 +74,22 @@ class STFT:
         )
         return spectrum.reshape(*sound.shape[:-1], *spectrum.shape[-2:])
 
+    def within(self, sound: Tensor) -> Tensor:
+        """Transform `(..., samples)` to the frames that lie in it whole, `(..., bins, frames)`.
+
+        Frame t begins at sample `t * hop`.
+        """
+        flat = sound.reshape(-1, sound.shape[-1])
+        spectrum = torch.stft(
+            flat,
+            self.window,
+            self.hop,
+            window=self.taps(sound.device),
+            center=False,
+            return_complex=True,
+        )
+        return spectrum.reshape(*sound.shape[:-1], *spectrum.shape[-2:])
+
     def inverse(self, spectrum: Tensor, samples: int) -> Tensor:
         """Transform `(..., bins, frames)` back to `(..., samples)` by weighted overlap-add."""
         flat = spectrum.reshape(-1, *spectrum.shape[-2:])

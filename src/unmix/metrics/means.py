@@ -14,8 +14,8 @@ mixture as an estimate has no artefacts at all, so its SAR is infinite in exact 
 GLOBAL = {"GNSDR": "nsdr", "GSDR": "sdr", "GSIR": "sir", "GSAR": "sar"}
 """Global scores: the name in the papers, and the clips' metric that is averaged by length."""
 
-PLAIN = {"NSDR": "nsdr", "SDR": "sdr", "SIR": "sir", "SAR": "sar"}
-"""Plain means over clips, each clip counting the same (lai Tables 2 and 3)."""
+PLAIN = {"NSDR": "nsdr", "SDR": "sdr", "ISR": "isr", "SIR": "sir", "SAR": "sar"}
+"""Plain means over clips, each clip counting the same (lai Tables 2 and 3); ISR is of images."""
 
 COLUMNS = {**GLOBAL, **PLAIN}
 """Every score of a table, and the clips' metric behind it."""
@@ -26,19 +26,23 @@ def selected(scores: pd.DataFrame, of: Mapping[str, str] | None = None) -> pd.Da
 
     Args:
         scores: of a run. It names the `part` of the split where more than the test part was
-            scored, and the `variant` where its separator has several answers to a mixture.
+            scored, the `variant` where its separator has several answers to a mixture, and the
+            `version` of BSS Eval where there are several.
         of: columns and what they must be. Where it says nothing it is the test part, the last
-            variant, and every source that was scored.
+            variant, the first version, and every source that was scored.
     """
     wanted = {"part": "test", **(of or {})}
-    if "variant" in scores and len(scores):
-        wanted.setdefault("variant", scores["variant"].iloc[-1])
+    for column, usual in (("variant", -1), ("version", 0)):
+        if column in scores and len(scores):
+            wanted.setdefault(column, scores[column].iloc[usual])
     for column, value in wanted.items():
         if column in scores:
             scores = scores[scores[column] == value]
         elif column != "part" or value != "test":
             scores = scores.iloc[:0]
-    return scores.drop(columns=["part", "variant"], errors="ignore").reset_index(drop=True)
+    return scores.drop(columns=["part", "variant", "version"], errors="ignore").reset_index(
+        drop=True
+    )
 
 
 def weighed(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -59,6 +63,8 @@ def global_scores(scores: pd.DataFrame) -> dict[str, float]:
     scored = scores.dropna(subset=list(GLOBAL.values()))
     result: dict[str, float] = {}
     for name, column in COLUMNS.items():
+        if column not in scored:
+            continue
         values = scored[column].to_numpy(float)
         counting = weighed(scored, name)["samples"].to_numpy(float)
         result[name] = float(np.average(values, weights=counting)) if len(values) else float("nan")

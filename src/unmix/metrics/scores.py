@@ -3,7 +3,8 @@
 Two forms of tables:
 
 - a paper's **clip rows** (`score_answers`): a row a clip and source, with the columns `clip`,
-  `song`, `artist`, `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`;
+  `song`, `artist`, `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`, and for images
+  `isr`;
 - **tidy frames** (`tidy`): a row a track, frame, source and score, with the columns of `TIDY`;
   every row says by which version of BSS Eval, with how many taps and with what weighting it came
   about, so that tables of different origin can be put one below the other.
@@ -41,6 +42,12 @@ TIDY = (
 a mean or median (`none`: one frame or clip)."""
 
 
+VERSIONS = {"3-sources": "sdr-v3", "3-images": "images-v3"}
+"""Versions of BSS Eval that clip rows know, and the metric of `bsseval` that each is."""
+
+SOURCES = "3-sources"
+
+
 def score_clip(
     clip: Clip,
     references: Mapping[str, np.ndarray],
@@ -63,10 +70,12 @@ def score_answers(
     sources: Sequence[str],
     taps: int,
     backend: str = "unmix",
+    versions: Sequence[str] = (SOURCES,),
 ) -> list[dict[str, object]]:
-    """Return a row of scores for each answer and source, BSS Eval 3, sources.
+    """Return a row of scores for each version of BSS Eval, answer and source.
 
-    The mixture is scored beside the estimates. Rows of a named answer have the column `variant`.
+    The mixture is scored beside the estimates. Rows of a named answer have the column `variant`,
+    and where there are several versions the column `version`.
 
     Args:
         clip: whose sound it is.
@@ -76,6 +85,7 @@ def score_answers(
         sources: those to score.
         taps: length of the distortion filters.
         backend: `unmix`, or `museval` for the referee's opinion.
+        versions: some of `VERSIONS`.
     """
     names = list(references)
     true = _stacked(references, names)
@@ -85,40 +95,53 @@ def score_answers(
             torch.from_numpy(mixture).expand_as(true[:, 0])[:, None],
         ]
     )
-    sdr, sir, sar = _scored(true, systems, taps, backend)
     rows: list[dict[str, object]] = []
-    for number, variant in enumerate(answers):
-        for source in sources:
-            j = names.index(source)
-            row = _about(clip, mixture.shape[1], source)
-            row |= {"variant": variant} if variant else {}
-            row |= {"sdr": sdr[number][j], "sir": sir[number][j], "sar": sar[number][j]}
-            row |= {"mixture_sdr": sdr[-1][j], "nsdr": sdr[number][j] - sdr[-1][j]}
-            rows.append(row)
+    for version in versions:
+        found = _scored(true, systems, VERSIONS[version], taps, backend)
+        for number, variant in enumerate(answers):
+            for source in sources:
+                j = names.index(source)
+                row = _about(clip, mixture.shape[1], source)
+                row |= {"variant": variant} if variant else {}
+                row |= {"version": version} if len(versions) > 1 else {}
+                row |= {name: values[number][j] for name, values in found.items()}
+                before = found["sdr"][-1][j]
+                row |= {"mixture_sdr": before, "nsdr": found["sdr"][number][j] - before}
+                rows.append(row)
     return rows
 
 
 def _scored(
-    true: torch.Tensor, systems: torch.Tensor, taps: int, backend: str
-) -> list[list[list[float]]]:
-    """Return SDR, SIR and SAR, each by system and source."""
+    true: torch.Tensor, systems: torch.Tensor, metric: str, taps: int, backend: str
+) -> dict[str, list[list[float]]]:
+    """Return the scores that a metric has by their columns, each by system and source."""
     if backend == "museval":
         from unmix.metrics.referee import museval_scores
 
-        found = [museval_scores(true, system[None], taps=taps) for system in systems]
-        both = [
-            torch.cat([getattr(each, name) for each in found]) for name in ("sdr", "sir", "sar")
-        ]
+        parts = [museval_scores(true, system[None], metric, taps=taps) for system in systems]
     else:
-        scores = bss_eval(true, systems, taps=taps)
-        both = [scores.sdr, scores.sir, scores.sar]
-    return [values[:, :, 0].tolist() for values in both]
+        parts = [bss_eval(true, systems, metric, taps=taps)]
+    columns = [name.lower() for name in names_of(metric)]
+    return {
+        name: torch.cat([getattr(each, name) for each in parts])[:, :, 0].tolist()
+        for name in columns
+    }
 
 
-def unscored(clip: Clip, samples: int, source: str) -> dict[str, object]:
-    """Return the row of a clip that cannot be scored, of `samples` samples."""
+def unscored(
+    clip: Clip, samples: int, sources: Sequence[str], versions: Sequence[str] = (SOURCES,)
+) -> list[dict[str, object]]:
+    """Return the rows of a clip that cannot be scored, of `samples` samples."""
     missing = dict.fromkeys(("sdr", "sir", "sar", "mixture_sdr", "nsdr"), float("nan"))
-    return {**_about(clip, samples, source), **missing}
+    return [
+        {
+            **_about(clip, samples, source),
+            **({"version": version} if len(versions) > 1 else {}),
+            **missing,
+        }
+        for version in versions
+        for source in sources
+    ]
 
 
 def _about(clip: Clip, samples: int, source: str) -> dict[str, object]:

@@ -61,7 +61,7 @@ def held(run: Run, data_root: str | os.PathLike | None) -> dict[str, Any]:
     mixed = scene(dataset.load(name, spec.stft.rate), spec.mixing)
     separator = execute.restore(spec, run.weights)
     separator = separator.of(name) if isinstance(separator, Rounds) else separator
-    network = getattr(separator, "network", None)
+    network: Any = getattr(separator, "network", None)
     if not hasattr(network, "stages"):
         raise UnmixError(f"{run.key[:12]}: its separator has no stages to look at")
     spectrum = spec.stft.forward(torch.from_numpy(mixed.mixture))[0].abs().T
@@ -90,7 +90,8 @@ def drawn(found: dict[str, Any]) -> Figure:
     style()
     sources = found["sources"]
     figure = plt.figure(figsize=(9, 8), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 2))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1, 2))
+    above, below = parts
     shared = [
         ("the patch, in dB", _decibel(found["heard"])),
         ("after the convolutions", found["reduced"]),

@@ -26,13 +26,16 @@ def recorded(name: str, show: Callable[[Mapping[str, Any]], Shown]) -> Shown:
     """Return what a benchmark wrote as `show` shows it.
 
     It comes from `results/benchmarks/NAME.json`, which `python benchmarks/NAME.py --record FILE`
-    writes. Where there is no such file, the command that makes it is shown.
+    writes; what a benchmark measures of one paper is called NAME-PAPER. Where there is no such
+    file, the command that makes it is shown.
 
     Raises:
         UnmixError: the file is not what a benchmark wrote.
     """
     path = results_folder("benchmarks") / f"{name}.json"
-    again = f"python benchmarks/{name}.py --record {path}"
+    script, _, paper = name.partition("-")
+    option = f" --paper {paper}" if paper else ""
+    again = f"python benchmarks/{script}.py{option} --record {path}"
     if not path.is_file():
         words = f"Not measured yet: {again}"
         return Shown(f"<p>{html.escape(words)}</p>", words)

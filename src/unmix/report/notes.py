@@ -58,13 +58,15 @@ def _scores(rows: Sequence[Evidence]) -> str:
     if all("finding" in item.row.of for item in rows):
         return "Values: J is the squared error over that of the identity, on the training vectors."
     evaluation = _runs(rows)[0].spec().evaluation
-    version = evaluation.version.replace("-", " (", 1)
+    version = _set(
+        item.row.of.get("version", evaluation.version).replace("-", " (", 1) + ")" for item in rows
+    )
     sources = _set(run.spec().evaluation.source for run in _runs(rows))
     unscored = int(max(item.globals()["unscored"].max() for item in rows))
     missing = f"; up to {unscored} clips a run have no score and are left out" if unscored else ""
     whose = sources if EVERY in sources else f"the {sources}"
     return (
-        f"Scores: BSS Eval {version}), {evaluation.taps} taps, whole clip, of {whose}; means over "
+        f"Scores: BSS Eval {version}, {evaluation.taps} taps, whole clip, of {whose}; means over "
         f"clips, those with a G weighted by length{missing}."
     )
 

@@ -13,24 +13,24 @@ SIDE_BY_SIDE = ("Proposed: GRU, 3 x 1000", "LSTM, 3 x 1000", "LSTM, 3 x 1000, wi
 """The paper's network, and the networks of LSTM cells that it is compared with."""
 
 
-def training() -> Shown:
-    """Return how much sound a second each system trains with, and its share of the peak.
+def training(paper: str) -> Shown:
+    """Return how much sound a second a paper's systems train with, and their share of the peak.
 
     There is a table for each kind of device that was measured.
 
     Raises:
         UnmixError: the file is not what the benchmark wrote.
     """
-    return recorded("systems", lambda found: _each(found, _trained))
+    return recorded(f"systems-{paper}", lambda found: _each(found, _trained))
 
 
-def separation() -> Shown:
-    """Return how long each system takes for whole songs, and what memory beside the song.
+def separation(paper: str) -> Shown:
+    """Return how long a paper's systems take for whole songs, and what memory beside the song.
 
     Raises:
         UnmixError: the file is not what the benchmark wrote.
     """
-    return recorded("separating", lambda found: _each(found, _separated))
+    return recorded(f"separating-{paper}", lambda found: _each(found, _separated))
 
 
 def layers() -> Shown:

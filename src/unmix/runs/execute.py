@@ -28,7 +28,7 @@ from unmix.runs.scene import complete, scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
-from unmix.training.examples import Bank, SpectrumBank, WaveBank
+from unmix.training.examples import Bank, CompactBank, SpectrumBank, WaveBank
 from unmix.training.minibatch import train
 
 Log = Callable[[dict[str, Any]], None]
@@ -200,8 +200,9 @@ def learn(
         bank = partial(WaveBank.of, chunk=length, level=spec.separator.level, device=device)
     else:
         length = round(seconds * spec.stft.rate / spec.stft.hop)
+        whole_songs = form == "levels"
         bank = partial(
-            SpectrumBank.of,
+            CompactBank.of if whole_songs else SpectrumBank.of,
             stft=spec.stft,
             chunk_frames=length,
             device=device,
@@ -286,7 +287,7 @@ def evaluate(
             mixed = complete(scene(track, spec.mixing), spec.mixing.sources)
         except AudioError:
             samples = next(iter(track.sources.values())).shape[1]
-            rows += [unscored(track.clip, samples, source) for source in spec.scored]
+            rows += unscored(track.clip, samples, spec.scored, spec.evaluation.versions)
             continue
         rows += score_answers(
             track.clip,
@@ -296,6 +297,7 @@ def evaluate(
             spec.scored,
             spec.evaluation.taps,
             spec.evaluation.backend,
+            spec.evaluation.versions,
         )
     table = pd.DataFrame(rows)
     return table if spec.evaluation.parts == ("test",) else table.assign(part=part)

@@ -8,6 +8,7 @@ from typing import Any
 
 from unmix.datasets.track import ACCOMPANIMENT, PARTS
 from unmix.errors import SpecError, one_of
+from unmix.metrics.scores import VERSIONS
 from unmix.models.separator import MASKS, describe, settings_class
 from unmix.plain import digest, from_plain, later, to_plain
 from unmix.stft import STFT
@@ -72,7 +73,7 @@ class Evaluation:
     """How a run is scored.
 
     Attributes:
-        version: of BSS Eval; this one is 3, with sources.
+        version: of BSS Eval, one of `VERSIONS`.
         taps: length of the distortion filters.
         source: the source whose scores are kept, or `every source`.
         mask: which mask a network's outputs make at test, `soft` (Eq. 4) or `binary`.
@@ -80,6 +81,7 @@ class Evaluation:
         rate: at which rate in Hz sounds are mixed and scored; None takes the transform's. A
             separator that works at another rate hears the mixture resampled.
         parts: which parts of the split are scored.
+        also: further versions of BSS Eval to score by.
     """
 
     version: str = "3-sources"
@@ -89,10 +91,11 @@ class Evaluation:
     backend: str = later("unmix")
     rate: int | None = later(None)
     parts: tuple[str, ...] = later(("test",))
+    also: tuple[str, ...] = later(())
 
     def __post_init__(self) -> None:
         for what, value, known in (
-            ("BSS Eval version", self.version, ("3-sources",)),
+            *(("BSS Eval version", version, tuple(VERSIONS)) for version in self.versions),
             ("mask", self.mask, MASKS),
             ("backend", self.backend, BACKENDS),
         ):
@@ -104,6 +107,15 @@ class Evaluation:
             raise SpecError(f"scores at {self.rate} Hz", expected="a positive rate")
         if not self.parts or not set(self.parts) <= set(PARTS):
             raise SpecError(f"scored parts {self.parts}", expected=f"some of {', '.join(PARTS)}")
+        if len(set(self.versions)) < len(self.versions):
+            raise SpecError(
+                f"BSS Eval versions {', '.join(self.versions)}", expected="each of them once"
+            )
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version of BSS Eval that is scored by, the one of the tables first."""
+        return (self.version, *self.also)
 
 
 @dataclass(frozen=True)

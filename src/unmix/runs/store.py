@@ -119,8 +119,9 @@ class Run:
         try:
             counts = self.provenance()["clips"]
             parts = set(table["part"]) if "part" in table else {"test"}
-            # A clip has a row for each source that was scored, and each variant.
-            several = [table[name].nunique() for name in ("source", "variant") if name in table]
+            # A clip has a row for each source that was scored, each variant and each version.
+            columns = {"source", "variant", "version"} & set(table)
+            several = [table[name].nunique() for name in columns]
             rows = max(1, math.prod(several))
             expected = rows * sum(counts[each] for each in parts)
         except (LookupError, TypeError) as error:

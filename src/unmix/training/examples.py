@@ -95,11 +95,11 @@ def _places(lengths: list[int], songs: list[str]) -> tuple[np.ndarray, np.ndarra
 
 
 SCALES: dict[str, Callable[[Tensor], Tensor]] = {
-    "spectra": lambda spectra: spectra,
-    "peaks": lambda spectra: spectra / spectra.sum(0).abs().max(),
-    "levels": lambda spectra: spectra / spectra.sum(0).abs().square().mean().sqrt(),
+    "spectra": lambda spectra: torch.ones(()),
+    "peaks": lambda spectra: spectra.sum(0).abs().max(),
+    "levels": lambda spectra: spectra.sum(0).abs().square().mean().sqrt(),
 }
-"""What spectra `(sources, frames, bins)` of a clip are divided by: nothing, or of the magnitudes of
+"""What spectra `(sources, frames, bins)` of a clip are divided by: one, or of the magnitudes of
 their mixture the largest or the RMS. The names are those by which a separator asks for a bank."""
 
 
@@ -136,7 +136,7 @@ class SpectrumBank(Bank):
         for scene in scenes:
             sound = torch.from_numpy(np.concatenate(list(scene.references.values())))
             spectra = stft.forward(sound).transpose(1, 2)
-            spectra = SCALES[scale](spectra)
+            spectra = spectra / SCALES[scale](spectra)
             short = chunk_frames - spectra.shape[1]
             if short > 0:
                 spectra = torch.nn.functional.pad(spectra, (0, 0, 0, short))
@@ -152,6 +152,59 @@ class SpectrumBank(Bank):
 
     def _example(self, chosen: list[Tensor]) -> Example:
         return tuple(magnitude(planes) for planes in (_sum(chosen), *chosen))
+
+
+@dataclass(frozen=True)
+class CompactBank(SpectrumBank):
+    """The examples of a `SpectrumBank`, from sound that is transformed where a chunk is asked for.
+
+    It takes a quarter of the memory where the hop is a quarter of the window, which lets whole
+    songs of a large dataset stay there. Each clip stands between zeros, as many as its outer frames
+    reach beyond it and then up to a whole number of hops: `starts` count in hops. In a chunk longer
+    than a clip the frames beyond its last still hear its end.
+
+    Attributes:
+        stft: the transform.
+    """
+
+    stft: STFT
+
+    @classmethod
+    def of(
+        cls,
+        scenes: Iterable[Scene],
+        stft: STFT,
+        chunk_frames: int,
+        device: str,
+        scale: str = "spectra",
+    ) -> CompactBank:
+        """Take the sound of `scenes`; arguments as of `SpectrumBank.of`."""
+        clips: list[Tensor] = []
+        blocks, lengths, songs = [], [], []
+        for scene in scenes:
+            sound = torch.from_numpy(np.concatenate(list(scene.references.values())))
+            spectra = stft.forward(sound)
+            scaled = sound / SCALES[scale](spectra)
+            frames = max(chunk_frames, spectra.shape[2])
+            hops = frames - 1 + -(-stft.window // stft.hop)
+            before = stft.window // 2
+            after = hops * stft.hop - before - sound.shape[1]  # below zero: no frame hears it
+            clips.append(torch.nn.functional.pad(scaled, (before, after)))
+            blocks.append(hops)
+            lengths.append(frames)
+            songs.append(scene.clip.song)
+        _, sizes, numbers = _places(lengths, songs)
+        starts = np.cumsum(blocks) - blocks
+        sources = zip(*clips, strict=True)
+        sounds = tuple(torch.cat(each).to(device) for each in sources)
+        return cls(sounds, starts, sizes, numbers, stft)
+
+    def _cut(self, sound: Tensor, first: list[int], size: int) -> Tensor:
+        hop = self.stft.hop
+        length = (size - 1) * hop + self.stft.window
+        chunks = torch.stack([sound[start * hop : start * hop + length] for start in first])
+        spectra = self.stft.within(chunks).transpose(1, 2)
+        return torch.stack([spectra.real, spectra.imag])
 
 
 @dataclass(frozen=True)
