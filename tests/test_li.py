@@ -24,7 +24,7 @@ from unmix.papers.experiment import (
     taken,
 )
 from unmix.papers.published import by_row, published
-from unmix.report import latent, readings, sizes, tables
+from unmix.report import figures, latent, readings, sizes, tables
 from unmix.runs.spec import spec_from_plain
 from unmix.verdicts import judge
 from unmix.verdicts.claims import claims
@@ -179,6 +179,21 @@ def test_training_loss_is_that_of_the_last_epochs_of_all_rounds(tmp_path):
     plain = [{key: row[key] for key in ("epoch", "train_loss", "seconds")} for row in rows[:2]]
     assert schooling(run(tmp_path / "b", plain))["training loss"] == pytest.approx(0.2)
     assert schooling(run(tmp_path / "c", [])) == {"training time": 90.0}
+
+
+def test_training_losses_are_drawn_as_they_are_over_the_epochs_of_all_rounds(tmp_path):
+    rows = [
+        {"round": number, "epoch": epoch, "train_loss": loss, "valid_loss": 9.0, "seconds": 1.0}
+        for number, losses in ((1, (0.9, 0.2)), (2, (0.7, 0.4)))
+        for epoch, loss in enumerate(losses)
+    ]
+    of = Evidence(experiment("li", "figure7", TINY).rows[0], (run(tmp_path / "a", rows),))
+    (axis,) = figures.histories([of], "train").axes
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "training loss")
+    (curve,) = axis.lines
+    assert np.allclose(curve.get_xydata(), [[1.0, 0.8], [2.0, 0.3]])
+    (axis,) = figures.histories([of]).axes
+    assert np.allclose(axis.lines[0].get_ydata(), 1.0)
 
 
 def test_a_time_is_no_level_and_has_no_ceiling(tmp_path):

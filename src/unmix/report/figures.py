@@ -93,8 +93,13 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
     return figure
 
 
-def histories(rows: Sequence[Evidence]) -> Figure:
-    """Return the validation loss over epochs, one curve a run, scaled by its first value."""
+def histories(rows: Sequence[Evidence], part: str = "valid") -> Figure:
+    """Return the loss over epochs, one curve a run, the mean of all rounds where there are some.
+
+    Args:
+        rows: with runs of networks that were trained by epochs.
+        part: `valid`, whose losses are scaled by their first value, or `train`, as they are.
+    """
     style()
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
     colours = sns.color_palette(PALETTE, max(1, len(rows)))
@@ -104,16 +109,17 @@ def histories(rows: Sequence[Evidence]) -> Figure:
             history = run.history()
             if history.empty:
                 continue
-            loss = history["valid_loss"] / history["valid_loss"].iloc[0]
+            loss = history.groupby("epoch")[f"{part}_loss"].mean()
             axis.plot(
-                history["epoch"] + 1,
-                loss,
+                loss.index + 1,
+                loss / loss.iloc[0] if part == "valid" else loss,
                 color=colours[number],
                 linestyle=styles[number % len(styles)],
                 label=label(item) if run is item.runs[0] else None,
             )
     axis.set_xlabel("epoch")
-    axis.set_ylabel("validation loss / its value after the first epoch")
+    ratio = "validation loss / its value after the first epoch"
+    axis.set_ylabel(ratio if part == "valid" else "training loss")
     axis.set_yscale("log")
     axis.legend(fontsize="small")
     axis.set_title(evidence_title(rows), fontsize="medium")

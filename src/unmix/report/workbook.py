@@ -276,10 +276,10 @@ class Workbook:
         below = self._behind("this box plot", f"{name}{_suffix(where)}", rows, name)
         return Drawn(figures.boxes(rows, metrics), below)
 
-    def histories(self, name: str, *, best: bool = True) -> Drawn:
-        """Return the validation losses of an experiment's rows over epochs."""
+    def histories(self, name: str, part: str = "valid", *, best: bool = True) -> Drawn:
+        """Return the losses of an experiment's rows over epochs, see `figures.histories`."""
         rows = self._with_runs(name, best)
-        return Drawn(figures.histories(rows), self._behind("these curves", name, rows))
+        return Drawn(figures.histories(rows, part), self._behind("these curves", name, rows))
 
     def courses(
         self,
