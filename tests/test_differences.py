@@ -105,6 +105,15 @@ def test_rows_without_a_common_fidelity_are_not_compared(tmp_path):
     assert line.why == "not run yet"
 
 
+def test_what_is_no_score_of_songs_has_no_difference_over_them(store):
+    book = Workbook("parwal", profile="tiny", store=store.root)
+    one, other = (comparable([item], [item]) for item in book.evidence("table2")[:2])
+    pairs = [("x", one[0], other[0])]
+    metrics = ["training time", "GNSDR", "training loss"]
+    found = list(contrast.differences(pairs, NOTHING_PUBLISHED, metrics))
+    assert [line.metric for line in found] == ["GNSDR"]
+
+
 def test_mixed_tables_compare_like_with_like(store, results):
     fabricate(results / "f", spec_of(FULL, "Augmented"), "full", scores(x_1=7.0, y_1=8.0))
     book = Workbook("parwal", profile="tiny", store=store.root)

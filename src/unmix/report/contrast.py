@@ -135,12 +135,12 @@ def differences(
     Args:
         pairs: see `Pair`; rows are compared only at one fidelity.
         published: the published table in long form; empty if there is none.
-        metrics: names of the global scores.
+        metrics: names of the global scores; others, which are not of songs, are passed over.
         songs: only these songs; None takes all.
     """
     known = by_row(published)
     for name, one, other in pairs:
-        for metric in metrics:
+        for metric in (each for each in metrics if each in COLUMNS):
             printed = [
                 known.get((*item.row.keys.values(), metric), math.nan) for item in (one, other)
             ]
