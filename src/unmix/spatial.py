@@ -64,6 +64,12 @@ class SpatialModel:
         eye = torch.eye(channels, dtype=torch.complex128, device=psds.device)
         return cls(psds, eye.expand(*psds.shape[:2], channels, channels))
 
+    @classmethod
+    def alike(cls, mixture: Tensor, sources: int) -> SpatialModel:
+        """Return the model in which all sources have the mixture's own PSD (Systems I and II)."""
+        psds = mean_power(mixture).expand(sources, *mixture.shape[1:])
+        return cls.isotropic(psds, len(mixture))
+
 
 def check_mixture(mixture: Tensor) -> None:
     """Refuse what cannot be filtered.
@@ -177,6 +183,14 @@ def heard(
     eye = torch.eye(len(mixture), dtype=torch.complex128, device=known.device)
     middle = known.mH @ torch.linalg.solve(after.to(torch.complex128) + deltas[1] * eye, known)
     yield from _forms(mixture, model, middle, deltas[0], block)
+
+
+def fitted(
+    mixture: Tensor, model: SpatialModel, deltas: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Return covariances after a separation step (by `images`), and z of all frames."""
+    after = updated(mixture, model, deltas[0])
+    return after, torch.cat([part for _, part in heard(mixture, model, after, deltas)], dim=-1)
 
 
 def powers(

@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = {
     "blind": "unmix.models.blind:BlindNmf",
     "decoupling": "unmix.models.decoupling:DecouplingNetwork",
     "instruments": "unmix.models.extraction:InstrumentNetwork",
+    "multichannel": "unmix.models.multichannel:MultichannelNetwork",
     "oracle": "unmix.models.oracle:Oracle",
     "mixture": "unmix.models.oracle:Mixture",
 }

@@ -7,6 +7,7 @@ and a bias in all, which is how it is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -103,12 +104,12 @@ class Reduction:
     Attributes:
         weight: `(components, features)`.
         bias: `(components,)`.
-        kept: share of the variance that the components have.
+        kept: share of the variance that the components have; nan where it is not known any more.
     """
 
     weight: Tensor
     bias: Tensor
-    kept: float
+    kept: float = math.nan
 
     @classmethod
     def of(cls, blocks: Blocks, components: int, frames: int, seed: int) -> Reduction:

@@ -10,7 +10,7 @@ rises; after a few iterations without a better one the best weights come back (D
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -227,7 +227,7 @@ class Apprentices:
                 if self._through():
                     self.standing.deepen(self.settings.rate)
                 best = self._deep(name, train, valid, best)
-            self.learnt[name] = best or _layers(self.saved, "best")
+            self.learnt[name] = best or layers_of(self.saved, "best")
             self.saved = {}
             self.standing = Standing(epoch=self.standing.epoch, history=self.standing.history)
             self._save({})
@@ -239,7 +239,7 @@ class Apprentices:
     def _deep(self, name: str, train: Frames, valid: Frames, before: Layers) -> Layers:
         """Train at one depth; return the best layers."""
         settings, standing, device = self.settings, self.standing, train.inputs.device
-        layers, best, speed = (_layers(self.saved, each) for each in ("now", "best", "speed"))
+        layers, best, speed = (layers_of(self.saved, each) for each in ("now", "best", "speed"))
         if standing.iteration == 0:
             rng = np.random.default_rng([self.seed, START, *name.encode(), standing.depth])
             sizes = train.inputs.shape[1], train.targets.shape[1]
@@ -270,9 +270,7 @@ class Apprentices:
                 speed = [
                     (_speed(nesterov, weight), _speed(nesterov, bias)) for weight, bias in layers
                 ]
-                self._save(
-                    {**_named("now", layers), **_named("best", best), **_named("speed", speed)}
-                )
+                self._save({**named("now", layers), **named("best", best), **named("speed", speed)})
         return best
 
     def _pass(self, name: str, layers: Layers, nesterov: optim.Optimizer, train: Frames) -> float:
@@ -313,7 +311,7 @@ class Apprentices:
         done = {
             key: value
             for name, layers in self.learnt.items()
-            for key, value in _named(f"learnt/{name}", layers).items()
+            for key, value in named(f"learnt/{name}", layers).items()
         }
         known = {f"known/{name}": value for name, value in self.known.items()}
         self.keeping.save({**done, **known, **tensors}, asdict(self.standing))
@@ -351,7 +349,8 @@ def _revert(layers: Layers, best: Layers, nesterov: optim.Optimizer) -> None:
     nesterov.state.clear()
 
 
-def _named(prefix: str, layers: Any) -> dict[str, Tensor]:
+def named(prefix: str, layers: Layers) -> dict[str, Tensor]:
+    """Return the tensors of layers under names that begin with a prefix."""
     return {
         f"{prefix}/{number}/{part}": value
         for number, layer in enumerate(layers)
@@ -359,7 +358,7 @@ def _named(prefix: str, layers: Any) -> dict[str, Tensor]:
     }
 
 
-def _layers(tensors: dict[str, Tensor], prefix: str) -> Layers:
+def layers_of(tensors: Mapping[str, Tensor], prefix: str) -> Layers:
     """Return the layers under a prefix of names; none where there are none."""
     found: Layers = []
     while f"{prefix}/{len(found)}/{PARTS[0]}" in tensors:
@@ -373,7 +372,7 @@ def _unpacked(
 ) -> tuple[dict[str, Layers], dict[str, Tensor], dict[str, Tensor]]:
     """Return what is learnt, what else is known, and the rest."""
     names = {name.split("/")[1]: None for name in tensors if name.startswith("learnt/")}
-    learnt = {name: _layers(tensors, f"learnt/{name}") for name in names}
+    learnt = {name: layers_of(tensors, f"learnt/{name}") for name in names}
     known = {
         name.removeprefix("known/"): value
         for name, value in tensors.items()
