@@ -14,7 +14,7 @@ from unmix.audio import mix
 from unmix.errors import UnmixError
 from unmix.metrics.bsseval import bss_eval
 from unmix.metrics.exchange import from_museval, to_museval
-from unmix.metrics.means import selected
+from unmix.metrics.means import CEILING, selected
 from unmix.metrics.scores import (
     TIDY,
     global_scores,
@@ -151,6 +151,58 @@ def test_of_several_versions_the_first_is_meant(clip):
     assert usual["sdr"][0] > images["sdr"][0]
     assert "version" not in images
     assert global_scores(images)["ISR"] == images["isr"][0]
+
+
+def test_scores_of_frames_are_their_mean_and_silent_frames_are_counted(clip):
+    about, references, mixture = clip
+    estimates = {name: sound + 0.1 * mixture for name, sound in references.items()}
+    quiet = {name: sound.copy() for name, sound in references.items()}
+    quiet["voice"][:, 2400:3600] = 0
+    mixed = sum(quiet.values())
+    (row,) = score_answers(about, quiet, mixed, {"": estimates}, ["voice"], 8, frames=(1200, 600))
+    each = [
+        score_clip(
+            about,
+            *(
+                {name: sound[:, first : first + 1200] for name, sound in sounds.items()}
+                if isinstance(sounds, dict)
+                else sounds[:, first : first + 1200]
+                for sounds in (quiet, mixed, estimates)
+            ),
+            "voice",
+            8,
+        )
+        for first in range(0, 3601, 600)
+        if first != 2400
+    ]
+    assert (row["frames"], row["silent"]) == (6, 1)
+    for name in ("sdr", "sir", "sar", "mixture_sdr"):
+        assert row[name] == pytest.approx(np.mean([one[name] for one in each]), abs=1e-6)
+
+
+def test_stereo_images_are_scored_with_both_channels(clip):
+    about, references, _ = clip
+    pan = np.array([[1.0], [0.5]], np.float32)
+    stereo = {
+        "voice": pan * references["voice"],
+        "accompaniment": pan[::-1] * references["accompaniment"],
+    }
+    swapped = {name: sound[::-1].copy() for name, sound in stereo.items()}
+    mixture = sum(stereo.values())
+    rows = {
+        name: score_answers(
+            about, stereo, mixture, {"": found}, ["voice"], 1, versions=["3-images"]
+        )[0]
+        for name, found in (("same", stereo), ("swapped", swapped))
+    }
+    assert rows["same"]["isr"] == CEILING
+    # (1, 0.5) against (0.5, 1): an energy of 1.25 over the difference's 0.5.
+    assert rows["swapped"]["isr"] == pytest.approx(10 * math.log10(1.25 / 0.5), abs=0.01)
+
+
+def test_a_row_may_be_of_several_sources():
+    scores = table(clip=["a"] * 3, source=["voice", "accompaniment", "bass"], sdr=[1.0, 3.0, 9.0])
+    assert selected(scores, {"source": "voice and accompaniment"})["sdr"].tolist() == [1.0, 3.0]
 
 
 def test_a_clip_without_scores_has_a_row_by_each_version(clip):

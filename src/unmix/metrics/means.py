@@ -11,6 +11,8 @@ CEILING = 100.0
 """Scores beyond it, in dB, are set to it (below zero likewise): what is left is rounding noise. The
 mixture as an estimate has no artefacts at all, so its SAR is infinite in exact arithmetic."""
 
+AND = " and "
+
 GLOBAL = {"GNSDR": "nsdr", "GSDR": "sdr", "GSIR": "sir", "GSAR": "sar"}
 """Global scores: the name in the papers, and the clips' metric that is averaged by length."""
 
@@ -28,8 +30,8 @@ def selected(scores: pd.DataFrame, of: Mapping[str, str] | None = None) -> pd.Da
         scores: of a run. It names the `part` of the split where more than the test part was
             scored, the `variant` where its separator has several answers to a mixture, and the
             `version` of BSS Eval where there are several.
-        of: columns and what they must be. Where it says nothing it is the test part, the last
-            variant, the first version, and every source that was scored.
+        of: columns and what they must be, one of several joined by `AND`. Where it says nothing it
+            is the test part, the last variant, the first version, and every source that was scored.
     """
     wanted = {"part": "test", **(of or {})}
     for column, usual in (("variant", -1), ("version", 0)):
@@ -37,7 +39,7 @@ def selected(scores: pd.DataFrame, of: Mapping[str, str] | None = None) -> pd.Da
             wanted.setdefault(column, scores[column].iloc[usual])
     for column, value in wanted.items():
         if column in scores:
-            scores = scores[scores[column] == value]
+            scores = scores[scores[column].isin(value.split(AND))]
         elif column != "part" or value != "test":
             scores = scores.iloc[:0]
     return scores.drop(columns=["part", "variant", "version"], errors="ignore").reset_index(

@@ -3,8 +3,8 @@
 Two forms of tables:
 
 - a paper's **clip rows** (`score_answers`): a row a clip and source, with the columns `clip`,
-  `song`, `artist`, `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`, and for images
-  `isr`;
+  `song`, `artist`, `samples`, `source`, `sdr`, `sir`, `sar`, `mixture_sdr`, `nsdr`, for images
+  `isr`, and where a clip is scored in frames `frames` and `silent`, how many have scores and not;
 - **tidy frames** (`tidy`): a row a track, frame, source and score, with the columns of `TIDY`;
   every row says by which version of BSS Eval, with how many taps and with what weighting it came
   about, so that tables of different origin can be put one below the other.
@@ -71,6 +71,7 @@ def score_answers(
     taps: int,
     backend: str = "unmix",
     versions: Sequence[str] = (SOURCES,),
+    frames: tuple[int, int] | None = None,
 ) -> list[dict[str, object]]:
     """Return a row of scores for each version of BSS Eval, answer and source.
 
@@ -79,25 +80,27 @@ def score_answers(
 
     Args:
         clip: whose sound it is.
-        references: true sound by source, each `(1, samples)`.
-        mixture: `(1, samples)`; its SDR is what NSDR is measured from (parwal Eq. 2).
+        references: true sound by source, each `(channels, samples)`.
+        mixture: of that shape; its SDR is what NSDR is measured from (parwal Eq. 2).
         answers: estimates as the references, by name; the name of an only answer may be empty.
         sources: those to score.
         taps: length of the distortion filters.
         backend: `unmix`, or `museval` for the referee's opinion.
         versions: some of `VERSIONS`.
+        frames: length and hop in samples of the frames whose scores are averaged; None: the clip
+            is scored whole. A frame with a silent reference or estimate has no scores.
     """
     names = list(references)
     true = _stacked(references, names)
     systems = torch.stack(
         [
             *(_stacked(estimates, names) for estimates in answers.values()),
-            torch.from_numpy(mixture).expand_as(true[:, 0])[:, None],
+            torch.from_numpy(mixture).expand_as(true),
         ]
     )
     rows: list[dict[str, object]] = []
     for version in versions:
-        found = _scored(true, systems, VERSIONS[version], taps, backend)
+        found = _scored(true, systems, VERSIONS[version], taps, backend, frames)
         for number, variant in enumerate(answers):
             for source in sources:
                 j = names.index(source)
@@ -112,20 +115,34 @@ def score_answers(
 
 
 def _scored(
-    true: torch.Tensor, systems: torch.Tensor, metric: str, taps: int, backend: str
+    true: torch.Tensor,
+    systems: torch.Tensor,
+    metric: str,
+    taps: int,
+    backend: str,
+    frames: tuple[int, int] | None,
 ) -> dict[str, list[list[float]]]:
     """Return the scores that a metric has by their columns, each by system and source."""
+    window, hop = frames or (None, None)
     if backend == "museval":
         from unmix.metrics.referee import museval_scores
 
-        parts = [museval_scores(true, system[None], metric, taps=taps) for system in systems]
+        parts = [
+            museval_scores(true, system[None], metric, taps=taps, window=window, hop=hop)
+            for system in systems
+        ]
     else:
-        parts = [bss_eval(true, systems, metric, taps=taps)]
-    columns = [name.lower() for name in names_of(metric)]
-    return {
-        name: torch.cat([getattr(each, name) for each in parts])[:, :, 0].tolist()
-        for name in columns
+        parts = [bss_eval(true, systems, metric, taps=taps, window=window, hop=hop)]
+    found = {
+        name.lower(): torch.cat([getattr(each, name.lower()) for each in parts])
+        for name in names_of(metric)
     }
+    means = {name: values.nanmean(-1).tolist() for name, values in found.items()}
+    if frames:
+        there = torch.isfinite(found["sdr"]).sum(-1)
+        means["frames"] = there.tolist()
+        means["silent"] = (found["sdr"].shape[-1] - there).tolist()
+    return means
 
 
 def unscored(

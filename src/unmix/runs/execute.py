@@ -15,7 +15,7 @@ import torch
 
 from unmix.audio import resample
 from unmix.datasets.catalogue import MODULES
-from unmix.datasets.track import Dataset, Scene, Track
+from unmix.datasets.track import ACCOMPANIMENT, Dataset, Scene, Track
 from unmix.errors import AudioError, DatasetError, SpecError
 from unmix.metrics.means import selected
 from unmix.metrics.scores import global_scores, score_answers, unscored
@@ -24,7 +24,7 @@ from unmix.plain import digest
 from unmix.runs import machine, source
 from unmix.runs.checksums import ALGORITHM
 from unmix.runs.rounds import InTurn, Learnt, Parts, Rounds, counts, rounds, splits
-from unmix.runs.scene import complete, scene, scenes
+from unmix.runs.scene import accompanied, complete, scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
@@ -287,20 +287,30 @@ def evaluate(
             mixed = complete(scene(track, spec.mixing), spec.mixing.sources)
         except AudioError:
             samples = next(iter(track.sources.values())).shape[1]
-            rows += unscored(track.clip, samples, spec.scored, spec.evaluation.versions)
+            names = (*spec.scored, *([ACCOMPANIMENT] if spec.evaluation.against else []))
+            rows += unscored(track.clip, samples, names, spec.evaluation.versions)
             continue
-        rows += score_answers(
-            track.clip,
-            mixed.references,
-            mixed.mixture,
-            answers(spec, separator, mixed),
-            spec.scored,
-            spec.evaluation.taps,
-            spec.evaluation.backend,
-            spec.evaluation.versions,
-        )
+        rows += _rows(spec, mixed, answers(spec, separator, mixed))
     table = pd.DataFrame(rows)
     return table if spec.evaluation.parts == ("test",) else table.assign(part=part)
+
+
+def _rows(
+    spec: Spec, mixed: Scene, found: Mapping[str, Mapping[str, np.ndarray]]
+) -> list[dict[str, object]]:
+    """Return the scores of all answers to a mixture: of its sources, and of an accompaniment."""
+    settings = spec.evaluation
+    frames = None
+    if settings.window:
+        frames = round(settings.window * mixed.rate), round(settings.hop * mixed.rate)
+    how = settings.taps, settings.backend, settings.versions, frames
+    rows = score_answers(mixed.clip, mixed.references, mixed.mixture, found, spec.scored, *how)
+    if settings.against:
+        true = accompanied(mixed.references, settings.against)
+        pairs = {name: accompanied(each, settings.against) for name, each in found.items()}
+        wanted = [ACCOMPANIMENT]
+        rows += score_answers(mixed.clip, true, mixed.mixture, pairs, wanted, *how)
+    return rows
 
 
 def answers(spec: Spec, separator: Separator, mixed: Scene) -> dict[str, dict[str, np.ndarray]]:

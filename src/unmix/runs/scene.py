@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +90,12 @@ def _as_recorded(track: Track, targets: tuple[str, ...]) -> Scene:
         )
     first, *others = found.values()
     return Scene(track.clip, track.rate, sum(others, first), found)
+
+
+def accompanied(sounds: Mapping[str, np.ndarray], target: str) -> dict[str, np.ndarray]:
+    """Return a source and the sum of all others."""
+    first, *others = (sound for name, sound in sounds.items() if name != target)
+    return {target: sounds[target], ACCOMPANIMENT: sum(others, first)}
 
 
 def complete(mixed: Scene, sources: tuple[str, ...]) -> Scene:

@@ -82,6 +82,10 @@ class Evaluation:
             separator that works at another rate hears the mixture resampled.
         parts: which parts of the split are scored.
         also: further versions of BSS Eval to score by.
+        window, hop: in seconds, of the frames whose scores are averaged over a clip; a window of 0
+            scores the clip whole.
+        against: a source whose accompaniment, the sum of the others, is scored as well: the two of
+            them by themselves, as the campaigns do. Empty: none.
     """
 
     version: str = "3-sources"
@@ -92,6 +96,9 @@ class Evaluation:
     rate: int | None = later(None)
     parts: tuple[str, ...] = later(("test",))
     also: tuple[str, ...] = later(())
+    window: float = later(0.0)
+    hop: float = later(0.0)
+    against: str = later("")
 
     def __post_init__(self) -> None:
         for what, value, known in (
@@ -107,6 +114,11 @@ class Evaluation:
             raise SpecError(f"scores at {self.rate} Hz", expected="a positive rate")
         if not self.parts or not set(self.parts) <= set(PARTS):
             raise SpecError(f"scored parts {self.parts}", expected=f"some of {', '.join(PARTS)}")
+        if not (self.window == self.hop == 0.0 or 0.0 < self.hop <= self.window):
+            raise SpecError(
+                f"scores in frames of {self.window:g} s every {self.hop:g} s",
+                expected="a hop of at most the window, or both 0 for whole clips",
+            )
         if len(set(self.versions)) < len(self.versions):
             raise SpecError(
                 f"BSS Eval versions {', '.join(self.versions)}", expected="each of them once"
@@ -150,6 +162,12 @@ class Spec:
         source, names = self.evaluation.source, self.mixing.sources
         if source not in (*names, EVERY):
             raise SpecError(one_of("source", source, names), expected=", ".join((*names, EVERY)))
+        against = self.evaluation.against
+        if against and (against not in names or len(names) < 3):
+            raise SpecError(
+                f"scores of what accompanies '{against}' among {', '.join(names)}",
+                expected="one of three or more sources",
+            )
         if self.seed < 0:
             raise SpecError(f"seed {self.seed}", expected="0 or more")
         if self.training and self.training.chunk * self.stft.rate < self.stft.hop:
