@@ -128,7 +128,9 @@ def learnt(
         layers = learner.train(place, frames)
         weight, bias = layers[-1]
         last = (weight * standard.scale[:, None], bias * standard.scale + standard.mean)
-        found |= named(place, [(reduction.weight, reduction.bias), *layers[:-1], last])
+        # A copy: stored tensors may not share memory.
+        first = (reduction.weight.clone(), reduction.bias.clone())
+        found |= named(place, [first, *layers[:-1], last])
     return found
 
 

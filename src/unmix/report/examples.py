@@ -9,7 +9,7 @@ from unmix.datasets.catalogue import open_dataset
 from unmix.papers.evidence import MATERIAL
 from unmix.runs import execute
 from unmix.runs.rounds import rounds
-from unmix.runs.scene import scene
+from unmix.runs.scene import loaded, scene
 from unmix.runs.store import Run
 
 
@@ -28,7 +28,7 @@ def separated(
     dataset = open_dataset(spec.dataset, data_root, spec.clips)
     test = [name for parts in rounds(spec, dataset) for name in parts["test"]]
     name = clip if clip and clip in test else test[0]
-    mixed = scene(dataset.load(name, spec.rate), spec.mixing)
+    mixed = scene(loaded(dataset, name, spec.rate, spec.mixing), spec.mixing)
     separator = execute.restore(spec, run.weights)
     return {
         "clip": {"name": name, "words": _which(run, name, clip)},

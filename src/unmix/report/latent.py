@@ -17,7 +17,7 @@ from unmix.errors import UnmixError
 from unmix.report.figures import style
 from unmix.runs import execute
 from unmix.runs.rounds import Rounds, rounds
-from unmix.runs.scene import scene
+from unmix.runs.scene import loaded, scene
 from unmix.runs.store import Run
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def held(run: Run, data_root: str | os.PathLike | None) -> dict[str, Any]:
     spec = run.spec()
     dataset = open_dataset(spec.dataset, data_root, spec.clips)
     name = rounds(spec, dataset)[0]["test"][0]
-    mixed = scene(dataset.load(name, spec.stft.rate), spec.mixing)
+    mixed = scene(loaded(dataset, name, spec.stft.rate, spec.mixing), spec.mixing)
     separator = execute.restore(spec, run.weights)
     separator = separator.of(name) if isinstance(separator, Rounds) else separator
     network: Any = getattr(separator, "network", None)

@@ -24,7 +24,7 @@ from unmix.plain import digest
 from unmix.runs import machine, source
 from unmix.runs.checksums import ALGORITHM
 from unmix.runs.rounds import InTurn, Learnt, Parts, Rounds, counts, rounds, splits
-from unmix.runs.scene import accompanied, complete, scene, scenes
+from unmix.runs.scene import accompanied, complete, loaded, scene, scenes
 from unmix.runs.spec import Spec
 from unmix.runs.store import FORMAT, write_json, write_table
 from unmix.training import checkpoint
@@ -170,7 +170,7 @@ def tracks(spec: Spec, dataset: Dataset, names: Sequence[str], rate: int) -> Ite
             expected="at least one clip in each part",
         )
     for name in names:
-        yield dataset.load(name, rate)
+        yield loaded(dataset, name, rate, spec.mixing)
 
 
 def learn(

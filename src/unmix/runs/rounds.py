@@ -47,12 +47,18 @@ def splits(name: str) -> tuple[str, ...]:
 
 
 def rounds(spec: Spec, dataset: Dataset) -> list[dict[str, list[str]]]:
-    """Return the clips of each part, in each round.
+    """Return the clips of each part, in each round; the songs, where they are heard whole.
 
     Raises:
         DatasetError: the dataset has no such split, or a clip is tested in two rounds.
     """
-    found = [chosen(dataset.split(name), spec.clips) for name in splits(spec.split)]
+    songs = {clip.name: clip.song for clip in dataset.clips()} if spec.mixing.whole else {}
+    found = []
+    for name in splits(spec.split):
+        parts = dataset.split(name)
+        if songs:
+            parts = {part: list({songs[clip]: None for clip in parts[part]}) for part in parts}
+        found.append(chosen(parts, spec.clips))
     tested = [clip for parts in found for clip in parts["test"]]
     if len(set(tested)) < len(tested):
         raise DatasetError(

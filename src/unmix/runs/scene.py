@@ -8,12 +8,25 @@ from dataclasses import replace
 import numpy as np
 
 from unmix.audio import LEVEL, mix, rms
-from unmix.datasets.track import ACCOMPANIMENT, Scene, Track
+from unmix.datasets.track import ACCOMPANIMENT, Dataset, Scene, Track
 from unmix.errors import AudioError, DatasetError, SpecError, one_of
 from unmix.runs.spec import Mixing
 
 PAUSE_DB = 60.0
 """A source that lies further below its own level over the song pauses: what is left is noise."""
+
+
+def loaded(dataset: Dataset, name: str, rate: int, mixing: Mixing) -> Track:
+    """Return the sound of a clip at `rate` Hz, or of a song whose clips are heard as one."""
+    if not mixing.whole:
+        return dataset.load(name, rate)
+    parts = [dataset.load(clip.name, rate) for clip in dataset.clips() if clip.song == name]
+    sources = {
+        source: np.concatenate([part.sources[source] for part in parts], axis=1)
+        for source in parts[0].sources
+    }
+    clip = replace(parts[0].clip, name=name)
+    return replace(parts[0], clip=clip, sources=sources)
 
 
 def scene(track: Track, mixing: Mixing) -> Scene:

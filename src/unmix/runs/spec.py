@@ -35,6 +35,7 @@ class Mixing:
         without: sources that are left out of the mixture.
         targets: with `recorded` levels, the sources, all of which are wanted.
         channels: of the mixture; 1 takes the mean of all that a source has.
+        whole: whether all clips of a song are heard as one, in their order.
     """
 
     snr_db: float = 0.0
@@ -43,6 +44,7 @@ class Mixing:
     without: tuple[str, ...] = later(())
     targets: tuple[str, ...] = later(())
     channels: int = later(1)
+    whole: bool = later(False)
 
     def __post_init__(self) -> None:
         if not abs(self.snr_db) <= 100.0:
