@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unmix.errors import AudioError, SpecError
+from unmix.models.oracle import OracleSeparator
 from unmix.spatial import (
     EPSILON,
     SpatialModel,
@@ -17,6 +18,7 @@ from unmix.spatial import (
     smallest,
     updated,
 )
+from unmix.stft import STFT
 
 BINS, FRAMES, SOURCES = 5, 40, 3
 
@@ -174,6 +176,32 @@ def test_norbert_iterates_the_same_where_no_network_is_asked(channels, iteration
         model = SpatialModel(together(powers(mixture, model, delta)), after)
     ours = images(mixture, model, delta).permute(3, 2, 1, 0).numpy()
     assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_model_of_images_gives_them_back_where_nothing_overlaps():
+    """Sources that share no bin, or stand at different places one at a time, are found exactly."""
+    true = torch.zeros(2, 2, BINS, FRAMES, dtype=torch.complex128)
+    true[0, :, :3] = mixture_of(2)[:, :3]
+    true[1, :, 3:] = mixture_of(2, seed=4)[:, 3:]
+    found = images(true.sum(0), SpatialModel.of(true), 1e-20)
+    assert torch.allclose(found, true, atol=1e-6)
+
+
+def test_the_oracle_filter_is_ahead_of_the_oracle_mask():
+    stft = STFT(8000, 256, 128, "hamming")
+    rng = np.random.default_rng(0)
+    gains = {"left": (1.0, 0.1), "middle": (0.7, 0.7), "right": (0.2, 1.0)}
+    references = {
+        name: (np.array(gain)[:, None] * rng.standard_normal(16000)).astype(np.float32)
+        for name, gain in gains.items()
+    }
+    mixture = sum(references.values())
+    off = {}
+    for mask in ("irm", "mwf"):
+        found = OracleSeparator(mask, stft).separate(mixture, references)
+        assert list(found) == list(references)
+        off[mask] = sum(float(np.square(found[name] - references[name]).sum()) for name in found)
+    assert off["mwf"] < 0.8 * off["irm"]
 
 
 # The smallest coefficient that leaves matrices invertible.

@@ -33,6 +33,9 @@ from unmix.errors import AudioError, SpecError
 BLOCK = 32
 """Frames that are in work at once: few, so that they stay in the cache of a processor."""
 
+DELTA = 1e-10
+"""delta_1 where there is no reason for another one."""
+
 STEADY = 1e-10
 """delta_1 is at least so much of the mean of the mixture covariance's diagonal in the same bin.
 Otherwise identical channels, whose covariances have rank 1, leave rounding noise to be inverted."""
@@ -69,6 +72,16 @@ class SpatialModel:
         """Return the model in which all sources have the mixture's own PSD (Systems I and II)."""
         psds = mean_power(mixture).expand(sources, *mixture.shape[1:])
         return cls.isotropic(psds, len(mixture))
+
+    @classmethod
+    def of(cls, true: Tensor) -> SpatialModel:
+        """Return the model that fits images `(sources, channels, bins, frames)` best."""
+        psds = mean_power(true)
+        energy = torch.einsum("jifn,jkfn->jfik", true, true.conj()).to(torch.complex128)
+        power = psds.double().sum(-1)[..., None, None]
+        eye = torch.eye(true.shape[1], dtype=energy.dtype, device=energy.device)
+        tiny = torch.finfo(torch.float64).tiny
+        return cls(psds, torch.where(power > 0, energy / power.clamp(min=tiny), eye))
 
 
 def check_mixture(mixture: Tensor) -> None:

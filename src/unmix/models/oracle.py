@@ -16,7 +16,7 @@ from unmix.errors import SpecError, one_of
 from unmix.models.separator import masked_estimates
 from unmix.stft import STFT
 
-ORACLES = ("ibm", "irm", "psm", "printed")
+ORACLES = ("ibm", "irm", "psm", "printed", "mwf")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class UnchangedMixture:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Settings of an oracle: `ibm` (binary), `irm` (ratio), `psm` (phase-sensitive) or `printed`.
+    """Settings of an oracle: `ibm` (binary), `irm` (ratio), `psm` (phase-sensitive), or others.
 
-    The last is lai's Eq. 8 as printed with the true spectra, phases and all, see `masks.printed`.
+    `printed` is lai's Eq. 8 as printed with the true spectra, phases and all, see `masks.printed`.
+    `mwf` is no mask, but nugraha's multichannel Wiener filter (Eq. 4) with the true PSDs and
+    covariances.
     """
 
     needs_references: ClassVar[bool] = True
@@ -96,6 +98,8 @@ class OracleSeparator:
         true = {
             name: self.stft.forward(torch.from_numpy(sound)) for name, sound in references.items()
         }
+        if self.mask == "mwf":
+            return self._filtered(spectrum, true, mixture.shape[1])
         found = {name: self._mask(name, true, spectrum) for name in true}
         if len(found) == 2:
             mask = next(iter(found.values()))
@@ -104,6 +108,15 @@ class OracleSeparator:
             name: self.stft.inverse(mask * spectrum, mixture.shape[1]).numpy()
             for name, mask in found.items()
         }
+
+    def _filtered(
+        self, spectrum: Tensor, true: Mapping[str, Tensor], samples: int
+    ) -> dict[str, np.ndarray]:
+        from unmix.spatial import DELTA, SpatialModel, images
+
+        found = images(spectrum, SpatialModel.of(torch.stack(list(true.values()))), DELTA)
+        sounds = self.stft.inverse(found, samples).numpy()
+        return dict(zip(true, sounds, strict=True))
 
     def _mask(self, name: str, true: Mapping[str, Tensor], mixture: Tensor) -> Tensor:
         """Return the mask of one source beside all others."""
