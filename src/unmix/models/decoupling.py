@@ -15,6 +15,7 @@ on them, bring each height back exactly.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -129,8 +130,8 @@ class DecouplingNetwork:
 
     def weights(self, outputs: int = 4) -> int:
         """Return the number of weights of the network."""
-        with torch.device("meta"):
-            return sum(each.numel() for each in self.build(outputs).parameters())
+        # What the outputs are and how they are judged adds none.
+        return _weights(replace(self, mask=True, beta=0.0), outputs)
 
     def like(self, system: str, outputs: int = 4) -> DecouplingNetwork:
         """Return the baseline whose number of weights comes nearest to this network's."""
@@ -147,6 +148,12 @@ class DecouplingNetwork:
         return replace(
             self, system=system, units=min((low, high), key=lambda units: abs(off(units)))
         )
+
+
+@functools.cache
+def _weights(settings: DecouplingNetwork, outputs: int) -> int:
+    with torch.device("meta"):
+        return sum(each.numel() for each in settings.build(outputs).parameters())
 
 
 class _Network(nn.Module):
