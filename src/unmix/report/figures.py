@@ -17,7 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from unmix.metrics.means import CEILING
 from unmix.papers.evidence import Evidence, material
+from unmix.runs.spec import EVERY
 from unmix.stft import STFT
 
 PALETTE = "colorblind"
@@ -47,19 +49,25 @@ def label(item: Evidence) -> str:
 def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sar")) -> Figure:
     """Return box plots over the test clips, one panel a metric, one box a row.
 
-    A clip's score is its mean over seeds. The box spans the quartiles, the line is the median, the
-    diamond the mean (of clips, not weighted), whiskers reach 1.5 interquartile ranges.
+    A clip's score is its mean over seeds; one at the ceiling is rounding noise and left out. The
+    box spans the quartiles, the line is the median, the diamond the mean (of clips, not weighted),
+    whiskers reach 1.5 interquartile ranges.
     """
     style()
     frames = []
     mixed = len({item.fidelity for item in rows}) > 1
-    named = {item.runs[0].settings()["evaluation"]["source"] for item in rows}
+    named = {
+        item.row.of.get("source", item.runs[0].settings()["evaluation"]["source"]) for item in rows
+    }
     source = named.pop() if len(named) == 1 else "target"
+    whose = source if source == EVERY else f"the {source}"
     for item in rows:
         name = f"{label(item)} ({item.fidelity})" if mixed else label(item)
         for run in item.runs:
             frames.append(run.scores(item.row.of).assign(row=name))
-    data = pd.concat(frames).groupby(["row", "clip"], sort=False)[list(metrics)].mean()
+    scored = pd.concat(frames)
+    scored[list(metrics)] = scored[list(metrics)].where(scored[list(metrics)] < CEILING)
+    data = scored.groupby(["row", "clip"], sort=False)[list(metrics)].mean()
     tidy = data.reset_index()
     figure, axes = plt.subplots(
         1,
@@ -87,7 +95,7 @@ def boxes(rows: Sequence[Evidence], metrics: Sequence[str] = ("nsdr", "sir", "sa
                 "markersize": 5,
             },
         )
-        axis.set_xlabel(f"{METRICS[metric]} of the {source} (dB)")
+        axis.set_xlabel(f"{METRICS[metric]} of {whose} (dB)")
         axis.set_ylabel("")
     figure.suptitle(evidence_title(rows), fontsize="medium")
     return figure

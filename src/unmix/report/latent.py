@@ -42,7 +42,9 @@ def stages(book: Workbook, name: str, keys: Mapping[str, str]) -> Figure:
             f"{book.paper}/{name} has no stored run for {dict(keys)}",
             do=f"run `{book.command('run', name)}`",
         )
-    return drawn(held(runs[0], book.data_root))
+    figure = drawn(held(runs[0], book.data_root))
+    plt.close(figure)  # or a notebook shows it twice
+    return figure
 
 
 def held(run: Run, data_root: str | os.PathLike | None) -> dict[str, Any]:
