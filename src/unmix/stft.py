@@ -62,30 +62,24 @@ class STFT:
         Frame t is centred on sample `t * hop`; outside the sound there is silence, so that any
         length is legal and `frames == 1 + samples // hop`.
         """
-        flat = sound.reshape(-1, sound.shape[-1])
-        spectrum = torch.stft(
-            flat,
-            self.window,
-            self.hop,
-            window=self.taps(sound.device),
-            center=True,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return spectrum.reshape(*sound.shape[:-1], *spectrum.shape[-2:])
+        return self._transformed(sound, center=True)
 
     def within(self, sound: Tensor) -> Tensor:
         """Transform `(..., samples)` to the frames that lie in it whole, `(..., bins, frames)`.
 
         Frame t begins at sample `t * hop`.
         """
+        return self._transformed(sound, center=False)
+
+    def _transformed(self, sound: Tensor, center: bool) -> Tensor:
         flat = sound.reshape(-1, sound.shape[-1])
         spectrum = torch.stft(
             flat,
             self.window,
             self.hop,
             window=self.taps(sound.device),
-            center=False,
+            center=center,
+            pad_mode="constant",
             return_complex=True,
         )
         return spectrum.reshape(*sound.shape[:-1], *spectrum.shape[-2:])

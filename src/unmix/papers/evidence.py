@@ -130,7 +130,7 @@ class Evidence:
         if named:
             found = [run.findings(named) | {"clips": 0, "unscored": 0} for run in self.runs]
         else:
-            found = [global_scores(run.scores(self.row.of)) | schooling(run) for run in self.runs]
+            found = [global_scores(run.scores(self.row.of)) for run in self.runs]
         return pd.DataFrame(found)
 
 
@@ -356,6 +356,8 @@ def comparison(
     lines = []
     for item in rows:
         scores = item.globals()
+        if set(metrics) & set(SCHOOLING):
+            scores = scores.join(pd.DataFrame([schooling(run) for run in item.runs]))
         for metric in metrics:
             # A finding that a run did not come to, and all of a row without runs, is missing.
             column = scores.get(metric, pd.Series(dtype=float))
