@@ -63,8 +63,8 @@ class Size:
 
 SIZES = {
     "tiny": Size(8000, 256, 2, 8, 2, 16),
-    "quick": Size(8000, 512, 4, 32, 6, 8),
-    "like": Size(16000, 1024, 4, 128, 20, 8),
+    "quick": Size(8000, 512, 3, 32, 5, 8),
+    "like": Size(16000, 1024, 4, 128, 10, 8),
     "full": Size(16000, 1024, 16, 256, 30, 64),
 }
 """By profile; `like` is `full` on the ten songs or so of `ALIKE`."""
