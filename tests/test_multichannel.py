@@ -18,7 +18,7 @@ STFT_SMALL = STFT(RATE, 256, 128, "hamming")
 SOURCES = ("low", "middle", "high")
 PLACES = {"low": (1.0, 0.2), "middle": (0.7, 0.7), "high": (0.1, 1.0)}
 SMALL = MultichannelNetwork(
-    hidden=1, units=64, components=60, rate=0.05, iterations=25, times=2, batch=32
+    hidden=1, units=64, components=60, rate=0.05, iterations=25, times=2, usual=2, batch=32
 )
 
 
@@ -44,7 +44,10 @@ def songs():
 
 
 def learnt(settings, songs, keeping=None):
-    return settings.learn(lambda part: iter(songs), STFT_SMALL, 0, SOURCES, keeping or Keeping())[0]
+    def mixed(part):
+        return iter(songs[:-1] if part == "train" else songs[-1:])
+
+    return settings.learn(mixed, STFT_SMALL, 0, SOURCES, keeping or Keeping())[0]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,8 @@ def test_every_answer_separates_a_song_that_training_never_heard(systems, joint)
     fresh = song("fresh", seed=9)
     answers = systems[joint].answers(fresh.mixture)
     names = ("IIIa", "IIIb") if joint else ("I", "II")
-    assert list(answers) == [MASK, *(f"{name}, {step}" for name in names for step in (1, 2))]
+    scaled = [f"{name} scaled, 2" for name in names if joint]
+    assert list(answers) == [MASK, *scaled, *(f"{n}, {step}" for n in names for step in (1, 2))]
     for name, estimates in answers.items():
         assert list(estimates) == list(SOURCES)
         assert all(each.shape == fresh.mixture.shape for each in estimates.values())
@@ -89,6 +93,26 @@ def test_the_first_iteration_is_algorithm_1_written_out(systems):
     answer = separator.answers(fresh.mixture)["IIIa, 1"]
     for number, name in enumerate(SOURCES):
         assert np.allclose(answer[name], wanted[number], atol=1e-4)
+
+
+def test_scaled_answers_are_those_of_spectra_divided_by_the_sum_of_the_window(systems):
+    separator, fresh = systems[True], song("fresh", seed=9)
+    unit = float(STFT_SMALL.taps().sum())
+    spectrum = STFT_SMALL.forward(torch.from_numpy(fresh.mixture))
+    x = spectrum / unit
+    model = SpatialModel.isotropic(separator._joint(spectrum).psds / unit**2, 2)
+    for _ in range(2):
+        model = SpatialModel(model.psds, updated(x, model, 1e-5, "psds"))
+    wanted = STFT_SMALL.inverse(images(x, model, 1e-5) * unit, fresh.mixture.shape[1]).numpy()
+    answers = separator.answers(fresh.mixture)
+    for number, name in enumerate(SOURCES):
+        assert np.allclose(answers["IIIa scaled, 2"][name], wanted[number], atol=1e-4)
+        power, usual, least = (
+            float(np.sum(answers[f"{each}, 2"][name] ** 2))
+            for each in ("IIIa scaled", "IIIa", "IIIb scaled")
+        )
+        assert power < 0.999 * usual, "what is regularised more is quieter"
+        assert least == pytest.approx(usual, rel=1e-3)
 
 
 def test_networks_tell_powers_and_never_less_than_none(systems):
@@ -165,6 +189,8 @@ def test_what_cannot_be_learnt_from_is_one_clear_error(songs):
         replace(SMALL, joint=True)
     with pytest.raises(SpecError, match="0 iterations"):
         replace(SMALL, times=0)
+    with pytest.raises(SpecError, match="the answer after iteration 3 of 2"):
+        replace(SMALL, usual=3)
 
 
 def test_identity_matrices_and_true_powers_are_the_ordinary_mask(systems):

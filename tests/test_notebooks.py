@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from unmix import gates
-from unmix.report.workbook import Workbook
+from unmix.report.drawings import Drawings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,8 +62,15 @@ def test_papermill_with_the_folder_of_its_output_and_a_wrong_profile(tmp_path, s
 
 def test_no_notebook_keeps_a_figure_from_showing_its_runs():
     """A semicolon behind a call would show the figure alone."""
-    drawing = [name for name, kind in Workbook.__dict__.items() if _draws(kind)]
-    assert sorted(drawing) == ["boxplot", "courses", "histories", "spectrograms", "stages"]
+    drawing = [name for name, kind in Drawings.__dict__.items() if _draws(kind)]
+    assert sorted(drawing) == [
+        "boxplot",
+        "courses",
+        "histories",
+        "spectrograms",
+        "stages",
+        "trends",
+    ]
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         for number, cell in enumerate(json.loads(path.read_text())["cells"]):
             source = "".join(cell["source"]).rstrip()

@@ -3,6 +3,8 @@
 import dataclasses
 import errno
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -380,3 +382,20 @@ def test_an_edited_spec_is_refused_with_the_setting(small_spec, tiny, tmp_path):
     (run.folder / "checksums.json").unlink()
     with pytest.raises(SpecError, match=r"'epoch' \(did you mean 'epochs'\?\)"):
         run.spec()
+
+
+def test_the_peak_of_memory_is_of_this_process_not_of_the_one_that_started_it():
+    child = "from unmix.runs.machine import peak_memory; print(peak_memory())"
+    parent = (
+        "import subprocess, sys\n"
+        "held = b'1' * (400 * 2**20)\n"
+        f"subprocess.run([sys.executable, '-c', {child!r}], check=True)\n"
+        "from unmix.runs.machine import peak_memory\n"
+        "print(peak_memory())\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", parent], capture_output=True, text=True, check=True
+    ).stdout.split()
+    small, large = map(int, told)
+    assert large > 400
+    assert small < 200

@@ -81,6 +81,7 @@ def test_networks_iterate_through_a_whole_run(tmp_path, joint):
         rate=0.05,
         iterations=4,
         times=2,
+        usual=2,
     )
     spec = replace(SPEC, separator=network)
     assert spec_from_plain(spec.plain()) == spec

@@ -9,8 +9,10 @@ spatial covariance to each, and a multichannel Wiener filter separates.
 | II | as I; a second one a source from the second iteration on | the same, and trained on it |
 | IIIa, IIIb | one for all sources, once | the magnitudes of all channels of the mixture |
 
-IIIa and IIIb differ in the filter's regularisation. `mask` is the answer of the same networks
-without any spatial model: every covariance the identity, which is a mask that channels share.
+IIIa and IIIb differ in the filter's regularisation. What it does depends on the scale of spectra:
+`IIIa scaled` and `IIIb scaled` have the filter of spectra that are divided by the sum of the
+window. `mask` is the answer of the same networks without any spatial model: every covariance the
+identity, which is a mask that channels share.
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ AMONG = tuple(10.0**power for power in range(-10, -4))
 """Of which System IIIb takes the smallest that leaves matrices invertible."""
 
 MASK = "mask"
+SCALED = " scaled"
+"""What follows a system's name where its regularisation is that of scaled spectra."""
+
 BLOCK = 4096
 """Frames that go through a network at once."""
 
@@ -53,7 +58,9 @@ class MultichannelNetwork(Greedy):
         context: frames of a supervector on either side.
         components: that PCA keeps.
         fitted: frames that PCA looks at, at most.
-        times: iterations (L), of each of which there is an answer; the paper does not give it.
+        times: iterations, of each of which there is an answer.
+        usual: of them, how many the usual answer has (L). The paper does not give it; it uses
+            System II's second networks in iterations, so that there are three or more.
     """
 
     joint: bool = False
@@ -62,6 +69,7 @@ class MultichannelNetwork(Greedy):
     components: int = 2050
     fitted: int = 50_000
     times: int = 3
+    usual: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +78,11 @@ class MultichannelNetwork(Greedy):
                 f"a context of {self.context}, {self.components} components of {self.fitted} "
                 f"frames, {self.times} iterations",
                 expected="a context of 0 or more, and at least one of the others",
+            )
+        if not 1 <= self.usual <= self.times:
+            raise SpecError(
+                f"the answer after iteration {self.usual} of {self.times}",
+                expected=f"1 to {self.times}",
             )
         if self.joint and self.second:
             raise SpecError(
@@ -93,7 +106,7 @@ class MultichannelNetwork(Greedy):
         sources: Sequence[str],
         keeping: Keeping,
     ) -> tuple[MultichannelSeparator, list[dict[str, Any]]]:
-        """Train the networks on the songs of `train`, whose middles validate.
+        """Train the networks on the songs of `train` and `valid`, whose middles validate.
 
         Args:
             mixed: gives the scenes of a part, mixtures `(channels, samples)`.
@@ -111,7 +124,8 @@ class MultichannelNetwork(Greedy):
             before = MultichannelSeparator(parts, stft, sources, self) if parts else None
             songs = [
                 Song.of(each, stft, sources, self, before, keeping.device)
-                for each in mixed("train")
+                for part in ("train", "valid")
+                for each in mixed(part)
             ]
             parts |= learnt(learner, stage, songs, sources, self, seed)
         return MultichannelSeparator(parts, stft, sources, self), learner.standing.history
@@ -143,8 +157,8 @@ class MultichannelSeparator:
 
     @property
     def usual(self) -> str:
-        """Return which variant `separate` gives: the last of `answers`."""
-        return f"{self._systems()[-1]}, {self.settings.times}"
+        """Return which variant `separate` gives: the last system's."""
+        return f"{self._systems()[-1]}, {self.settings.usual}"
 
     def separate(
         self, mixture: np.ndarray, references: Mapping[str, np.ndarray] | None = None
@@ -157,6 +171,8 @@ class MultichannelSeparator:
     ) -> dict[str, dict[str, np.ndarray]]:
         """Return the images by every system after each iteration, and by the mask alone.
 
+        Those of scaled spectra are made after the usual number of iterations alone.
+
         Args:
             mixture: `(channels, samples)`.
             references: not looked at.
@@ -165,9 +181,14 @@ class MultichannelSeparator:
             AudioError: the mixture is silent or not finite.
         """
         steps = range(1, self.settings.times + 1)
-        return self._answered(
-            mixture, [MASK, *(f"{each}, {step}" for each in self._systems() for step in steps)]
-        )
+        scaled = self._systems() if self.settings.joint else ()
+        wanted = [
+            MASK,
+            *(f"{each}{SCALED}, {self.settings.usual}" for each in scaled),
+            *(f"{each}, {step}" for each in self._systems() for step in steps),
+        ]
+        # The usual answer is the last.
+        return self._answered(mixture, sorted(wanted, key=lambda name: name == self.usual))
 
     def _systems(self) -> tuple[str, ...]:
         if self.settings.joint:
@@ -182,10 +203,9 @@ class MultichannelSeparator:
         spectrum = self.stft.forward(torch.from_numpy(np.asarray(mixture, np.float32)).to(device))
         check_mixture(spectrum)
         found: dict[str, dict[str, np.ndarray]] = {}
-        for system in (MASK, *self._systems()):
+        for system in {name.split(", ")[0]: None for name in wanted}:
             names = [name for name in wanted if name.split(", ")[0] == system]
-            if names:
-                found |= dict(self._by(system, spectrum, names, mixture.shape[1]))
+            found |= dict(self._by(system, spectrum, names, mixture.shape[1]))
         return {name: found[name] for name in wanted}
 
     def _by(
@@ -199,7 +219,7 @@ class MultichannelSeparator:
             model = SpatialModel.isotropic(psds, len(spectrum))
             yield MASK, self._sounds(spectrum, model, DELTAS[0], samples)
             return
-        for step in range(1, self.settings.times + 1):
+        for step in range(1, max(int(name.split(", ")[1]) for name in names) + 1):
             if joint:
                 delta = self._delta(system, spectrum, model)
                 covariances = updated(spectrum, model, delta, "psds")
@@ -213,7 +233,10 @@ class MultichannelSeparator:
                 yield name, self._sounds(spectrum, model, delta, samples)
 
     def _delta(self, system: str, spectrum: Tensor, model: SpatialModel) -> float:
-        return FIXED if system == "IIIa" else smallest(spectrum, model, AMONG)
+        unit = float(self.stft.taps().double().sum()) ** 2 if system.endswith(SCALED) else 1.0
+        if system.startswith("IIIa"):
+            return unit * FIXED
+        return smallest(spectrum, model, [unit * each for each in AMONG])
 
     def iterate(self, spectrum: Tensor, model: SpatialModel, stage: str) -> SpatialModel:
         """Return the model after an iteration of Systems I and II with one set of networks."""

@@ -77,7 +77,7 @@ class Difference:
 def clip_scores(item: Evidence) -> pd.DataFrame:
     """Return a row a clip: `song`, `samples` and the metrics, means over seeds."""
     scores = pd.concat([run.scores(item.row.of) for run in item.runs])
-    columns = ["samples", *GLOBAL.values()]
+    columns = [each for each in ("samples", *set(COLUMNS.values())) if each in scores]
     return scores.groupby(["clip", "song"])[columns].mean().reset_index("song")
 
 
@@ -106,7 +106,7 @@ def paired(
     both = clip_scores(one).join(clip_scores(other)[[metric]].add_suffix(" other"), how="inner")
     if songs is not None:
         both = both[both["song"].isin(list(songs))]
-    both = both.dropna()
+    both = both.dropna(subset=[metric, f"{metric} other"])
     if both.empty:
         return float("nan"), float("nan"), float("nan"), 0
     weight = both["samples"] if by_length else pd.Series(1, index=both.index)

@@ -23,7 +23,8 @@ from unmix.runs.spec import EVERY
 from unmix.stft import STFT
 
 PALETTE = "colorblind"
-METRICS = {"nsdr": "NSDR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
+MARKERS = ("o", "s", "^", "D", "v", "P")
+METRICS = {"nsdr": "NSDR", "sdr": "SDR", "isr": "ISR", "sir": "SIR", "sar": "SAR"}
 
 
 def style() -> None:
@@ -131,6 +132,47 @@ def histories(rows: Sequence[Evidence], part: str = "valid") -> Figure:
     axis.set_yscale("log")
     axis.legend(fontsize="small")
     axis.set_title(evidence_title(rows), fontsize="medium")
+    return figure
+
+
+def trends(rows: Sequence[Evidence], over: str, metrics: Sequence[str] = ("SDR",)) -> Figure:
+    """Return global scores over a number, one panel a metric, one line for the other key columns.
+
+    A point is the mean over seeds; the band spans them.
+
+    Args:
+        rows: with runs.
+        over: the key column whose values are numbers.
+        metrics: names of scores, as in the tables.
+    """
+    style()
+    found = []
+    for item in rows:
+        keys = dict(item.row.keys)
+        at = float(keys.pop(over))
+        scores = item.globals()[list(metrics)]
+        found.append(scores.assign(row=", ".join(keys.values()), at=at))
+    data = pd.concat(found)
+    deep = -(-len(metrics) // 2)
+    figure, axes = plt.subplots(
+        deep, 2, figsize=(9, 0.6 + 2.8 * deep), layout="constrained", squeeze=False, sharex=True
+    )
+    for axis in axes.flat[len(metrics) :]:
+        axis.remove()
+    lines = list(data["row"].unique())
+    for axis, metric in zip(axes.flat, metrics, strict=False):
+        for number, (name, marker) in enumerate(zip(lines, MARKERS * len(lines), strict=False)):
+            own = data[data["row"] == name].groupby("at")[metric]
+            colour = sns.color_palette(PALETTE)[number % 10]
+            axis.plot(own.mean(), marker=marker, color=colour, label=name)
+            axis.fill_between(own.min().index, own.min(), own.max(), color=colour, alpha=0.2)
+        axis.set_xlabel(over)
+        axis.set_ylabel(f"{metric} (dB)")
+        axis.set_xticks(sorted(data["at"].unique()))
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(lines)
+    )
+    figure.suptitle(evidence_title(rows), fontsize="medium")
     return figure
 
 

@@ -27,11 +27,12 @@ def _line(event: Event) -> None:
 def _step(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return where a training stands, what its loss is called, and of what it sees so many.
 
-    What is trained in stages says of which network and stage, see `Layerwise`.
+    What is trained in stages says of which network and stage, see `Layerwise` and `Apprentices`.
     """
     if "stage" in row:
         where = f"{row['network']}, {row['stage']}, iteration {row['iteration']}"
-        return where, "J", "vectors"
+        # Layers that are trained one by one by gradients have a rate, those by L-BFGS have none.
+        return (where, "loss", "frames") if "rate" in row else (where, "J", "vectors")
     where = f"round {row['round']}, " if "round" in row else ""
     return f"{where}epoch {row['epoch'] + 1}", "loss", "frames"
 

@@ -42,15 +42,28 @@ def layers() -> Shown:
     return recorded("layerwise", lambda found: _each(found, _layered))
 
 
+def iteration() -> Shown:
+    """Return what an iteration of the multichannel filter takes, and norbert's beside it.
+
+    Raises:
+        UnmixError: the file is not what the benchmark wrote.
+    """
+    return recorded("spatial", lambda found: _table(found, _iterated))
+
+
 def _each(found: Mapping[str, Any], show: Any) -> Shown:
     """Return the tables of all devices, the CPU's first."""
     whole = Shown("")
     for _, record in sorted(found.items(), key=lambda item: (item[0] != "cpu", item[0])):
-        names, lines, entries = show(record)
-        caption, entries = f"{record['title']} ({record['device']})", [*entries, *_origin(record)]
-        markup = plain(names, lines, caption) + listed(entries)
-        whole += Shown(markup, "\n".join([caption, *map(", ".join, lines), *entries]))
+        whole += _table(record, show)
     return whole
+
+
+def _table(found: Mapping[str, Any], show: Any) -> Shown:
+    names, lines, entries = show(found)
+    caption, entries = f"{found['title']} ({found['device']})", [*entries, *_origin(found)]
+    markup = plain(names, lines, caption) + listed(entries)
+    return Shown(markup, "\n".join([caption, *map(", ".join, lines), *entries]))
 
 
 def _trained(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], list[str]]:
@@ -165,6 +178,34 @@ def _layered(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], 
                 "all of them and takes one product."
             )
     return names, lines, notes
+
+
+def _iterated(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]], list[str]]:
+    """Return headings, lines and notes of a record of `benchmarks/spatial.py`."""
+    names = ("what", "time", "norbert takes", "memory of the process")
+    rows = {row["what"]: row for row in found["rows"]}
+    theirs = rows["norbert"]["seconds"]
+    lines = []
+    for what, row in rows.items():
+        ratio = median(b / a for a, b in zip(row["seconds"], theirs, strict=True))
+        lines.append(
+            [
+                what,
+                duration(median(row["seconds"])),
+                "" if what == "norbert" else f"{ratio:.2f} times as long",
+                f"{row['peak_mib']:,.0f} MiB",
+            ]
+        )
+    song = rows["norbert"]["song_s"] / 60
+    return (
+        names,
+        lines,
+        [
+            f"A stereo song of {song:g} minutes, four sources; time of the processor, in turns.",
+            "Memory: the most that a process of its own held, the song's spectrum, PSDs and images "
+            "included.",
+        ],
+    )
 
 
 def _origin(found: Mapping[str, Any]) -> list[str]:

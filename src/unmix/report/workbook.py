@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from unmix.datasets.catalogue import open_dataset
-from unmix.errors import SpecError, UnmixError, one_of
+from unmix.errors import SpecError, one_of
 from unmix.papers.evidence import (
     MATERIAL,
     Evidence,
@@ -25,9 +25,11 @@ from unmix.papers.evidence import (
 from unmix.papers.experiment import DEFAULT_PROFILE, Experiment, experiment, experiments
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import about, published
-from unmix.report import contrast, courses, examples, figures, player, selection, tables
+from unmix.report import contrast, examples, figures, player, selection, tables
 from unmix.report import material as holdings
-from unmix.report.behind import Drawn, Panels
+from unmix.report.behind import Panels
+from unmix.report.drawings import Drawings, has, suffix
+from unmix.report.drawings import variant as variant_of
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
 from unmix.runs.cluster import Event, complete
@@ -39,7 +41,7 @@ from unmix.runs.spec import Spec
 from unmix.runs.store import Run, Store
 
 
-class Workbook:
+class Workbook(Drawings):
     """One paper under one set of notebook parameters."""
 
     def __init__(
@@ -256,51 +258,6 @@ class Workbook:
         )
         return of_paper.of_table(name)
 
-    def boxplot(
-        self,
-        name: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        metrics: Sequence[str] = ("nsdr", "sir", "sar"),
-        best: bool = True,
-    ) -> Drawn:
-        """Return box plots over the clips of an experiment's rows.
-
-        Args:
-            name: the experiment.
-            where: key columns that the rows must have; None takes all rows.
-            metrics: columns of the clips' scores, one panel each.
-            best: see `offers`.
-        """
-        rows = [item for item in self._with_runs(name, best) if _has(item, where)]
-        below = self._behind("this box plot", f"{name}{_suffix(where)}", rows, name)
-        return Drawn(figures.boxes(rows, metrics), below)
-
-    def histories(self, name: str, part: str = "valid", *, best: bool = True) -> Drawn:
-        """Return the losses of an experiment's rows over epochs, see `figures.histories`."""
-        rows = self._with_runs(name, best)
-        return Drawn(figures.histories(rows, part), self._behind("these curves", name, rows))
-
-    def courses(
-        self,
-        name: str,
-        key: str,
-        *,
-        where: Mapping[str, str] | None = None,
-        over: str = "iterations",
-        best: bool = True,
-    ) -> Drawn:
-        """Return how the error of networks trained in stages came down, see `courses.courses`."""
-        rows = [item for item in self._with_runs(name, best) if _has(item, where)]
-        below = self._behind("these curves", f"{name}-{over}{_suffix(where)}", rows, name)
-        return Drawn(courses.courses(rows, key, over), below)
-
-    def stages(self, name: str, key: str, *, best: bool = True) -> Drawn:
-        """Return the error after each stage of a training, see `courses.stages`."""
-        rows = self._with_runs(name, best)
-        below = self._behind("these curves", f"{name}-stages", rows, name)
-        return Drawn(courses.stages(rows, key), below)
-
     def material(self, table: str) -> tables.Shown:
         """Return what this notebook's dataset holds, in the form of a published table.
 
@@ -320,18 +277,6 @@ class Workbook:
         rows = self._with_runs(name, best=True)
         chosen_by = f"{self.experiment(name).title}, by {metric}: {material(rows)}"
         return selection.table(rows, metric, chosen_by) + self._behind("this choice", name, rows)
-
-    def _with_runs(self, name: str, best: bool) -> list[Evidence]:
-        rows = [item for item in self.evidence(name, best=best) if item.runs]
-        if not rows:
-            raise self._nothing(name)
-        return rows
-
-    def _nothing(self, name: str) -> UnmixError:
-        return UnmixError(
-            f"nothing of {self.paper}/{name} is in the store {self.store.root}",
-            do=f"run `{self.command('run', name)}`",
-        )
 
     def separated(
         self, run: Run, clip: str | None = None, variant: str = ""
@@ -367,11 +312,11 @@ class Workbook:
         for item in self.evidence(name, best=False):
             if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
-            if not _has(item, where):
+            if not has(item, where):
                 continue
             used.append(Evidence(item.row, item.runs[:1]))
             run = item.runs[0]
-            parts, rate = self.separated(run, clip, _variant(item)), run.spec().rate
+            parts, rate = self.separated(run, clip, variant_of(item)), run.spec().rate
             if not sounds:
                 heard, true = parts["clip"]["words"], parts["references"]
                 sounds["mixture"] = parts["mixture"]
@@ -380,40 +325,6 @@ class Workbook:
             raise self._nothing(name)
         sounds["true sources"] = true
         caption = f"{heard}. Systems of profile {self.profile}."
-        files = f"{self.paper}-{name}{'-chosen' if rows else ''}{_suffix(where)}"
+        files = f"{self.paper}-{name}{'-chosen' if rows else ''}{suffix(where)}"
         shown = player.panel(files, sounds, rate, caption)
-        return shown + self._behind("these sounds", f"{name}{_suffix(where)}", used, name)
-
-    def spectrograms(self, name: str, keys: Mapping[str, str], clip: str | None = None) -> Drawn:
-        """Return spectrograms of true and estimated sources of a clip, by one row's separator.
-
-        Raises:
-            UnmixError: the row with these key columns is not in the store.
-        """
-        rows = [
-            item for item in self.evidence(name, best=False) if dict(item.row.keys) == dict(keys)
-        ]
-        used = [Evidence(item.row, item.runs[:1]) for item in rows if item.runs]
-        if not used:
-            raise UnmixError(
-                f"{self.paper}/{name} has no stored run for {dict(keys)}",
-                do=f"run `{self.command('run', name)}`",
-            )
-        run = used[0].runs[0]
-        parts, stft = self.separated(run, clip, _variant(used[0])), run.spec().stft
-        words = parts["clip"]["words"]
-        drawn = figures.spectrograms(parts["references"], parts["estimates"], stft, words)
-        return Drawn(drawn, self._behind("these spectrograms", name, used))
-
-
-def _has(item: Evidence, where: Mapping[str, str] | None) -> bool:
-    return not where or where.items() <= item.row.keys.items()
-
-
-def _variant(item: Evidence) -> str:
-    return item.row.of.get("variant", "")
-
-
-def _suffix(where: Mapping[str, str] | None) -> str:
-    """Return what tells the files of some rows from those of others."""
-    return "".join(f"-{player.slug(value)}" for value in (where or {}).values())
+        return shown + self._behind("these sounds", f"{name}{suffix(where)}", used, name)

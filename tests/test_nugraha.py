@@ -1,0 +1,129 @@
+"""The paper `nugraha`: what its rows say, what they run on, and what is drawn of them."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pytest
+
+from aids import TINY, fabricate, scores
+from unmix.metrics.means import AND
+from unmix.models.multichannel import MultichannelNetwork
+from unmix.papers import nugraha
+from unmix.papers.evidence import Evidence
+from unmix.papers.experiment import PROFILES, Setting, experiment, experiments
+from unmix.papers.published import by_row, published
+from unmix.report import figures, speed
+from unmix.runs.spec import spec_from_plain
+
+LIKE = Setting(PROFILES["full"], True, part=True)
+WHOLE = Setting(PROFILES["full"], True)
+SETTINGS = [TINY, Setting(PROFILES["quick"], False), LIKE, WHOLE]
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def rows_of(name, setting):
+    return {tuple(row.keys.values()): row for row in experiment("nugraha", name, setting).rows}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_spec_can_be_written_and_read_and_is_one_of_whole_stereo_songs(setting):
+    for found in experiments("nugraha", setting).values():
+        for row in found.rows:
+            assert spec_from_plain(row.spec.plain()) == row.spec
+            assert row.spec.mixing.whole
+            assert row.spec.mixing.channels == 2
+            assert row.spec.scored == nugraha.SOURCES
+            scoring = row.spec.evaluation
+            assert (scoring.version, scoring.window, scoring.hop) == ("3-images", 30.0, 15.0)
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_published_row_is_run(name, setting):
+    wanted = {keys[:-1] for keys in by_row(published("nugraha", name))}
+    assert wanted <= set(rows_of(name, setting))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_two_trainings_and_three_anchors_carry_all_tables(setting):
+    specs = {row.spec for each in experiments("nugraha", setting).values() for row in each.rows}
+    assert len(specs) == 5
+    assert sum(isinstance(each.separator, MultichannelNetwork) for each in specs) == 2
+
+
+def test_rows_say_which_answer_source_and_part_they_are():
+    rows = rows_of("table1", TINY)
+    assert rows["System II", "drums", "eval"].of == {
+        "source": "drums",
+        "part": "test",
+        "variant": "II, 3",
+    }
+    average = rows["System IIIa", "average", "full"].of
+    assert average["source"].split(AND) == list(nugraha.SOURCES)
+    assert average["part"].split(AND) == ["train", "valid", "test"]
+    accompaniment = rows_of("table2", TINY)["System I", "accompaniment", "dev"].of
+    assert accompaniment["source"] == "accompaniment"
+    assert accompaniment["part"].split(AND) == ["train", "valid"]
+    assert rows_of("iterations", TINY)["System I", "vocals", "4"].of["variant"] == "I, 4"
+    scaled = rows_of("regularisation", TINY)["System IIIa", "bass", "by the window's sum"]
+    assert scaled.of["variant"] == "IIIa scaled, 3"
+    assert rows_of("worth", TINY)["of System III", "bass", "mask alone"].of["variant"] == "mask"
+
+
+def test_full_is_the_papers_transform_networks_and_training():
+    own, joint = nugraha.base(WHOLE), nugraha.base(WHOLE, joint=True)
+    assert (own.stft.rate, own.stft.window, own.stft.hop) == (44100, 2048, 1024)
+    assert own.stft.shape == "hamming"
+    for spec, units in ((own, 2050), (joint, 4100)):
+        network = spec.separator
+        assert (network.components, network.units, network.hidden) == (2050, units, 3)
+        assert network.context == 2
+        schooling = (network.rate, network.iterations, network.batch, network.decay)
+        assert schooling == (1e-3, 250, 100, 1e-5)
+    assert (own.dataset, own.split, own.clips) == ("dsd100", "dev-test", None)
+    assert nugraha.base(LIKE).dataset == "dsd100-like"
+    assert nugraha.base(TINY).dataset == "synthetic-songs"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_widths_follow_the_bins_and_frames_the_same_time(setting):
+    spec = nugraha.base(setting)
+    assert spec.separator.units == 2 * spec.stft.bins
+    assert nugraha.base(setting, joint=True).separator.units == 4 * spec.stft.bins
+    assert 0.03 < spec.stft.window / spec.stft.rate < 0.05
+
+
+def test_curves_over_iterations_have_a_panel_a_metric_and_a_line_a_system(tmp_path):
+    rows = []
+    for step in (1, 2, 3):
+        for system, level in (("System I", 0.0), ("System II", 0.5)):
+            row = rows_of("iterations", TINY)[system, "average", str(step)]
+            runs = [
+                fabricate(
+                    tmp_path / f"{system}{step}{seed}",
+                    row.spec.with_seed(seed),
+                    "stand-in",
+                    scores(a_1=level + step + seed),
+                )
+                for seed in (0, 1)
+            ]
+            rows.append(Evidence(replace(row, of={}), tuple(runs)))
+    figure = figures.trends(rows, "iterations", ("NSDR", "SIR"))
+    assert [axis.get_ylabel() for axis in figure.axes] == ["NSDR (dB)", "SIR (dB)"]
+    assert all(axis.get_xlabel() == "iterations" for axis in figure.axes)
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["System I, average", "System II, average"]
+    assert list(lines[0].get_xdata()) == [1, 2, 3]
+    assert list(lines[0].get_ydata()) == [1.5, 2.5, 3.5], "means over two seeds"
+    assert list(lines[1].get_ydata()) == [2, 3, 4]
+
+
+def test_the_speed_of_an_iteration_names_the_ratio_to_norbert():
+    shown = speed.iteration()
+    assert "norbert" in shown.text
+    assert "times as long" in shown.text
