@@ -13,6 +13,8 @@ from unmix.papers.evidence import Evidence
 from unmix.papers.experiment import PROFILES, Setting, experiment, experiments
 from unmix.papers.published import by_row, published
 from unmix.report import figures, speed
+from unmix.report.notes import notes
+from unmix.report.workbook import Workbook
 from unmix.runs.spec import spec_from_plain
 
 LIKE = Setting(PROFILES["full"], True, part=True)
@@ -127,3 +129,28 @@ def test_the_speed_of_an_iteration_names_the_ratio_to_norbert():
     shown = speed.iteration()
     assert "norbert" in shown.text
     assert "times as long" in shown.text
+
+
+def test_a_table_says_that_it_is_scored_in_chunks_and_how_many_were_silent(tmp_path):
+    row = rows_of("table1", TINY)["System I", "vocals", "eval"]
+    table = scores(a_1=1.0, b_1=2.0).assign(
+        source="vocals", part="test", variant="I, 3", frames=[3, 4], silent=[2, 0]
+    )
+    run = fabricate(tmp_path / "run", row.spec, "stand-in", table)
+    (said,) = (each for each in notes([Evidence(row, (run,))]) if each.startswith("Scores"))
+    assert "chunks of 30 s every 15 s" in said
+    assert "whole clip" not in said
+    assert "up to 2 a row" in said
+
+
+def test_a_table_of_some_rows_leaves_out_the_column_that_they_share(tmp_path, monkeypatch):
+    row = rows_of("table1", TINY)["System I", "vocals", "eval"]
+    table = scores(a_1=1.0).assign(source="vocals", part="test", variant="I, 3", silent=0)
+    found = Evidence(row, (fabricate(tmp_path / "run", row.spec, "stand-in", table),))
+    monkeypatch.setattr(Workbook, "evidence", lambda self, name, best=True: [found])
+    book = Workbook("nugraha", profile="tiny", store=tmp_path / "store")
+    shown = book.table("table1", where={"part": "eval"})
+    assert ", eval: " in shown.markup
+    assert ">part<" not in shown.markup
+    assert "System I" in shown.markup
+    assert ">part<" in book.table("table1").markup

@@ -65,10 +65,21 @@ def _scores(rows: Sequence[Evidence]) -> str:
     unscored = int(max(item.globals()["unscored"].max() for item in rows))
     missing = f"; up to {unscored} clips a run have no score and are left out" if unscored else ""
     whose = sources if EVERY in sources else f"the {sources}"
+    how, over = "whole clip", "clips"
+    if evaluation.window:
+        how = f"chunks of {evaluation.window:g} s every {evaluation.hop:g} s, their mean a clip"
+        silent = int(max(_silent(item) for item in rows))
+        over += f" (chunks that a silent source leaves without a score: up to {silent} a row)"
     return (
-        f"Scores: BSS Eval {version}, {evaluation.taps} taps, whole clip, of {whose}; means over "
-        f"clips, those with a G weighted by length{missing}."
+        f"Scores: BSS Eval {version}, {evaluation.taps} taps, {how}, of {whose}; means over "
+        f"{over}, those with a G weighted by length{missing}."
     )
+
+
+def _silent(item: Evidence) -> float:
+    """Return how many chunks of a row have no score, the most of its runs."""
+    found = (run.scores(item.row.of) for run in item.runs)
+    return max(float(scores["silent"].sum()) if "silent" in scores else 0.0 for scores in found)
 
 
 def _seeds(rows: Sequence[Evidence]) -> str:

@@ -171,10 +171,19 @@ class Workbook(Drawings):
         rows = self.evidence(name, best=best)
         return comparison(self.paper, name, rows, self.experiment(name).metrics)
 
-    def table(self, name: str, *, best: bool = True) -> tables.Shown:
-        """Return published beside reproduced as HTML, with how it was obtained below."""
-        rows = [item for item in self.evidence(name, best=best) if item.runs or not best]
-        if not best and rows == self.evidence(name):
+    def table(
+        self, name: str, *, where: Mapping[str, str] | None = None, best: bool = True
+    ) -> tables.Shown:
+        """Return published beside reproduced as HTML, with how it was obtained below.
+
+        Args:
+            name: the experiment.
+            where: key columns that the rows must have; None takes all rows.
+            best: see `offers`.
+        """
+        wanted = [item for item in self.evidence(name, best=best) if has(item, where)]
+        rows = [item for item in wanted if item.runs or not best]
+        if not best and rows == [item for item in self.evidence(name) if has(item, where)]:
             words = "The runs of this build are the evidence that the table above shows."
             return tables.Shown(f"<p>{words}</p>", words)
         title = self.experiment(name).title
@@ -187,8 +196,11 @@ class Workbook(Drawings):
             )
         long = comparison(self.paper, name, rows, self.experiment(name).metrics)
         budget = paper_of(self.paper).BUDGET
-        shown = tables.page(long, rows, f"{title}: {material(rows)}", budget)
-        panel = f"{self.paper}-{name}{'' if best else '-own'}"
+        of = "".join(f", {value}" for value in (where or {}).values())
+        shown = tables.page(
+            long.drop(columns=list(where or {})), rows, f"{title}{of}: {material(rows)}", budget
+        )
+        panel = f"{self.paper}-{name}{suffix(where)}{'' if best else '-own'}"
         return shown + self.panels.of_table(panel, rows, self._repeat(name, rows))
 
     def _repeat(self, name: str, rows: Sequence[Evidence]) -> str:
