@@ -120,7 +120,6 @@ def test_variants_and_choices_change_what_they_are_called_after():
         "as in the tables": set(),
         "one state a patch": {"unroll"},
         "discriminative, 0.05": {"beta"},
-        "discriminative, 0.2": {"beta"},
         "songs not mixed anew": {"augmentation"},
     }
 

@@ -1,18 +1,22 @@
 """The paper `nugraha`: what its rows say, what they run on, and what is drawn of them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from aids import TINY, fabricate, scores
+from unmix import audio
+from unmix.errors import AudioError
 from unmix.metrics.means import AND
 from unmix.models.multichannel import MultichannelNetwork
 from unmix.papers import nugraha
 from unmix.papers.evidence import Evidence
 from unmix.papers.experiment import PROFILES, Setting, experiment, experiments
 from unmix.papers.published import by_row, published
-from unmix.report import figures, speed
+from unmix.report import figures, separating, speed
 from unmix.report.notes import notes
 from unmix.report.workbook import Workbook
 from unmix.runs.spec import spec_from_plain
@@ -72,8 +76,8 @@ def test_rows_say_which_answer_source_and_part_they_are():
     assert accompaniment["source"] == "accompaniment"
     assert accompaniment["part"].split(AND) == ["train", "valid"]
     assert rows_of("iterations", TINY)["System I", "vocals", "4"].of["variant"] == "I, 4"
-    scaled = rows_of("regularisation", TINY)["System IIIa", "bass", "by the window's sum"]
-    assert scaled.of["variant"] == "IIIa scaled, 3"
+    summed = rows_of("regularisation", TINY)["System IIIa", "bass", "as summed"]
+    assert summed.of["variant"] == "IIIa as summed, 3"
     assert rows_of("worth", TINY)["of System III", "bass", "mask alone"].of["variant"] == "mask"
 
 
@@ -154,3 +158,63 @@ def test_a_table_of_some_rows_leaves_out_the_column_that_they_share(tmp_path, mo
     assert ">part<" not in shown.markup
     assert "System I" in shown.markup
     assert ">part<" in book.table("table1").markup
+
+
+# Files from outside.
+
+
+class Crossed:
+    """Answers what only who hears both channels can: each with the other's sound."""
+
+    sources, usual = nugraha.SOURCES, "II, 3"
+
+    def separate(self, mixture, references=None):
+        return {name: mixture[::-1] / 4 for name in self.sources}
+
+
+@pytest.fixture
+def outside(monkeypatch, tmp_path):
+    """Separate a sound `(channels, samples)` with a system for stereo; returns the estimates."""
+    row = rows_of("table1", TINY)["System II", "vocals", "eval"]
+    made = {"fidelity": "stand-in", "clips": {"train": 1}}
+    run = SimpleNamespace(spec=lambda: row.spec, provenance=lambda: made, key="0" * 64)
+    run.weights = tmp_path / "weights"
+    monkeypatch.setattr(separating, "_stored", lambda *asked: (row, run))
+    monkeypatch.setattr(separating, "restore", lambda spec, weights: Crossed())
+
+    def separate(sound, rate=8000):
+        audio.write(tmp_path / "song.wav", sound.astype(np.float32), rate)
+        where = tmp_path / "song.wav", "nugraha/table1/system-ii", tmp_path / "out", "tiny"
+        found = separating.separate_file(*where, None, None)
+        return [audio.read(path)[0] for path in found.paths]
+
+    return separate
+
+
+def test_a_stereo_file_is_heard_as_a_whole(outside):
+    sound = np.stack([np.full(4000, 0.4), np.zeros(4000)])
+    estimates = outside(sound)
+    assert len(estimates) == 4
+    for each in estimates:
+        assert np.allclose(each[0], 0.0, atol=1e-3)
+        assert np.allclose(each[1], 0.1, atol=1e-3)
+
+
+def test_a_file_that_a_system_for_stereo_cannot_take_is_one_clear_error(outside):
+    with pytest.raises(AudioError, match=r"song.wav: 1 channel\..*Expected: 2 channels"):
+        outside(np.ones((1, 4000)) / 2)
+    with pytest.raises(AudioError, match=r"song.wav: 6 channels\."):
+        outside(np.ones((6, 4000)) / 2)
+    with pytest.raises(AudioError, match=r"song.wav: 1 samples at 44100 Hz, none at 8000 Hz"):
+        outside(np.ones((2, 1)) / 2, rate=44100)
+
+
+def test_a_system_for_files_is_named_without_what_is_scored_of_it():
+    rows = [Evidence(row, ()) for row in experiment("nugraha", "table1", TINY).rows]
+    found = separating.named(rows)
+    assert list(found)[:4] == ["system-i", "system-ii", "system-iiia", "system-iiib"]
+    assert len(found) == 4 + 3
+    steps = [Evidence(row, ()) for row in experiment("nugraha", "iterations", TINY).rows]
+    assert "system-ii-3" in separating.named(steps)
+    alone = [Evidence(row, ()) for row in experiment("parwal", "table4", TINY).rows]
+    assert "3-rnn-mse" in separating.named(alone)

@@ -37,7 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Reproduce papers on music source separation, table by table: "
-    "parwal (voice), lai (guitar, drums) and uhlich (trios).\n\n"
+    "parwal (voice), lai (guitar, drums), uhlich (trios), li (parts of a song) and nugraha (the "
+    "same in stereo).\n\n"
     "Start with `unmix run parwal/table2`, then `unmix table parwal/table2 --own`. Without a "
     "dataset everything runs on an embedded stand-in.",
 )
@@ -154,7 +155,8 @@ def separate(
     """Separate a sound file with a stored system, e.g. into voice and accompaniment.
 
     Which sources a system finds, and at which sampling rate it works (parwal: 8 kHz), stands in
-    `--system list`; the estimates have that rate. Channels are separated one by one. If a peak
+    `--system list`; the estimates have that rate. Channels are
+    separated one by one, but by systems for stereo, which hear both. If a peak
     goes beyond full scale, all estimates are scaled by one factor. A system must have been trained
     first, in the same profile, e.g. by `unmix run parwal/table4`: scores are shipped, weights not.
     """

@@ -10,9 +10,9 @@ spatial covariance to each, and a multichannel Wiener filter separates.
 | IIIa, IIIb | one for all sources, once | the magnitudes of all channels of the mixture |
 
 IIIa and IIIb differ in the filter's regularisation. What it does depends on the scale of spectra:
-`IIIa scaled` and `IIIb scaled` have the filter of spectra that are divided by the sum of the
-window. `mask` is the answer of the same networks without any spatial model: every covariance the
-identity, which is a mask that channels share.
+here they are divided by the sum of the window, and `IIIa as summed` and `IIIb as summed` have the
+filter of spectra that are not. `mask` is the answer of the same networks without any spatial model:
+every covariance the identity, which is a mask that channels share.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from unmix.training.checkpoint import Keeping
 from unmix.training.greedy import Apprentices, Greedy, answer, layers_of
 
 FIXED = 1e-5
-"""delta_1 of System IIIa."""
+"""delta_1 of System IIIa, of spectra divided by the sum of the window."""
 
 AMONG = tuple(10.0**power for power in range(-10, -4))
 """Of which System IIIb takes the smallest that leaves matrices invertible."""
 
 MASK = "mask"
-SCALED = " scaled"
-"""What follows a system's name where its regularisation is that of scaled spectra."""
+SUMMED = " as summed"
+"""What follows a system's name where its regularisation is that of spectra as a transform sums
+them, of samples of at most 1."""
 
 BLOCK = 4096
 """Frames that go through a network at once."""
@@ -171,7 +172,7 @@ class MultichannelSeparator:
     ) -> dict[str, dict[str, np.ndarray]]:
         """Return the images by every system after each iteration, and by the mask alone.
 
-        Those of scaled spectra are made after the usual number of iterations alone.
+        Those of spectra as summed are made after the usual number of iterations alone.
 
         Args:
             mixture: `(channels, samples)`.
@@ -181,10 +182,10 @@ class MultichannelSeparator:
             AudioError: the mixture is silent or not finite.
         """
         steps = range(1, self.settings.times + 1)
-        scaled = self._systems() if self.settings.joint else ()
+        summed = self._systems() if self.settings.joint else ()
         wanted = [
             MASK,
-            *(f"{each}{SCALED}, {self.settings.usual}" for each in scaled),
+            *(f"{each}{SUMMED}, {self.settings.usual}" for each in summed),
             *(f"{each}, {step}" for each in self._systems() for step in steps),
         ]
         # The usual answer is the last.
@@ -233,7 +234,8 @@ class MultichannelSeparator:
                 yield name, self._sounds(spectrum, model, delta, samples)
 
     def _delta(self, system: str, spectrum: Tensor, model: SpatialModel) -> float:
-        unit = float(self.stft.taps().double().sum()) ** 2 if system.endswith(SCALED) else 1.0
+        # A coefficient for spectra that are divided by s, in the unit of those that are not.
+        unit = 1.0 if system.endswith(SUMMED) else float(self.stft.taps().double().sum()) ** 2
         if system.startswith("IIIa"):
             return unit * FIXED
         return smallest(spectrum, model, [unit * each for each in AMONG])

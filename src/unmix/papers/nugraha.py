@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from unmix.datasets.track import ACCOMPANIMENT
 from unmix.metrics.means import AND
-from unmix.models.multichannel import MASK, SCALED, MultichannelNetwork
+from unmix.models.multichannel import MASK, SUMMED, MultichannelNetwork
 from unmix.models.oracle import Mixture, Oracle
 from unmix.papers.experiment import Experiment, Row, Setting
 from unmix.runs.spec import EVERY, Evaluation, Mixing, Spec
@@ -196,7 +196,7 @@ def _iterations(setting: Setting) -> Experiment:
 
 def _regularisation(setting: Setting) -> Experiment:
     spec = base(setting, joint=True)
-    scales = {"as summed": "", "by the window's sum": SCALED}
+    scales = {"by the window's sum": "", "as summed": SUMMED}
     rows = tuple(
         Row(
             {"system": system, "source": source, "spectra": words},

@@ -30,9 +30,11 @@ def _step(row: Mapping[str, Any]) -> tuple[str, str, str]:
     What is trained in stages says of which network and stage, see `Layerwise` and `Apprentices`.
     """
     if "stage" in row:
-        where = f"{row['network']}, {row['stage']}, iteration {row['iteration']}"
         # Layers that are trained one by one by gradients have a rate, those by L-BFGS have none.
-        return (where, "loss", "frames") if "rate" in row else (where, "J", "vectors")
+        by_gradients = "rate" in row
+        each = "pass" if by_gradients else "iteration"
+        where = f"{row['network']}, {row['stage']}, {each} {row['iteration']}"
+        return (where, "loss", "frames") if by_gradients else (where, "J", "vectors")
     where = f"round {row['round']}, " if "round" in row else ""
     return f"{where}epoch {row['epoch'] + 1}", "loss", "frames"
 

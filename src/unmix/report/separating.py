@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from unmix import audio
-from unmix.errors import SpecError, UnmixError, one_of
+from unmix.errors import AudioError, SpecError, UnmixError, one_of
 from unmix.models.blocks import StreamingSeparator
 from unmix.models.separator import Separator
-from unmix.papers.evidence import MATERIAL, setting
+from unmix.papers.evidence import MATERIAL, Evidence, setting
 from unmix.papers.experiment import PAPERS, Row, experiments
+from unmix.report.drawings import variant as variant_of
 from unmix.report.player import slug
 from unmix.report.workbook import Workbook
 from unmix.runs.execute import is_usual, restore
+from unmix.runs.spec import Spec
 from unmix.runs.store import Run
 
 Root = str | os.PathLike | None
@@ -61,7 +63,7 @@ def works_alone(row: Row) -> bool:
 def systems(profile: str, store: Root, data_root: Root, only: str = "") -> list[str]:
     """Return a line for each of a profile's systems for files, marked where it is not stored.
 
-    Of an experiment's rows that share a separator, and its answer, the last stands for all.
+    Of an experiment's rows that share a separator, and its answer, one stands for all.
 
     Args:
         profile: whose systems.
@@ -76,17 +78,38 @@ def systems(profile: str, store: Root, data_root: Root, only: str = "") -> list[
     for paper in [only] if only else PAPERS:
         book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
         for name in experiments(paper, book.setting):
-            rows = {
-                (item.row.spec, item.row.of.get("variant", "")): item
-                for item in book.evidence(name, best=False)
-                if "finding" not in item.row.of
-            }
-            for (spec, _), item in rows.items():
+            for label, item in named(book.evidence(name, best=False)).items():
+                spec = item.row.spec
                 missing = "" if item.runs else f" (not stored: {book.command('run', name)})"
                 sounds = f"{spec.stft.rate} Hz, {' and '.join(spec.mixing.sources)}"
                 if works_alone(item.row):
-                    lines.append(f"{paper}/{name}/{row_name(item.row)}   {sounds}{missing}")
+                    lines.append(f"{paper}/{name}/{label}   {sounds}{missing}")
     return lines
+
+
+def named(rows: Sequence[Evidence]) -> dict[str, Evidence]:
+    """Return an experiment's separators, and answers of them, by name.
+
+    Rows of one separator differ in which source or part is scored, which means nothing to who has
+    a file: its name is made of what they share.
+    """
+    groups: dict[tuple[Spec, str], list[Evidence]] = {}
+    for item in rows:
+        if "finding" not in item.row.of:
+            groups.setdefault((item.row.spec, variant_of(item)), []).append(item)
+    shared = [
+        [value for key, value in group[0].row.keys.items() if _same(group, key)]
+        for group in groups.values()
+    ]
+    found: dict[str, Evidence] = {}
+    for values, group in zip(shared, groups.values(), strict=True):
+        alone = values and shared.count(values) == 1
+        found[slug(" ".join(values)) if alone else row_name(group[-1].row)] = group[-1]
+    return found
+
+
+def _same(group: Sequence[Evidence], key: str) -> bool:
+    return len({item.row.keys[key] for item in group}) == 1
 
 
 def separate_file(
@@ -98,7 +121,8 @@ def separate_file(
     the mixture in their proportions.
 
     Raises:
-        AudioError: the file cannot be read, or an estimate not be written.
+        AudioError: the file cannot be read, is too short or has other channels than the system
+            separates together, or an estimate cannot be written.
         SpecError: there is no such system, or it cannot separate without references.
         UnmixError: the system is not in the store.
     """
@@ -106,10 +130,25 @@ def separate_file(
     row, run = _stored(system, profile, store, data_root)
     spec = run.spec()
     mixture = audio.resample(sound, rate, spec.stft.rate).astype(np.float32, copy=False)
+    if not mixture.shape[1]:
+        raise AudioError(
+            f"{file}: {sound.shape[1]} samples at {rate} Hz, none at {spec.stft.rate} Hz",
+            expected="a longer recording",
+        )
+    together = spec.mixing.channels
+    if len(mixture) != together > 1:
+        raise AudioError(
+            f"{file}: {len(mixture)} channel{'s' * (len(mixture) != 1)}",
+            expected=f"{together} channels, which {system} separates together",
+            do="bring the recording in stereo, or choose a system that takes channels one by one",
+        )
     del sound
     separator = restore(spec, run.weights)
     variant = row.of.get("variant", "")
-    estimates = _estimates(separator, mixture, spec.mixing.sources, variant)
+    if together > 1:
+        estimates = _together(separator, mixture, variant)
+    else:
+        estimates = _estimates(separator, mixture, spec.mixing.sources, variant)
     peak = max(float(max(estimate.max(), -estimate.min())) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
@@ -119,6 +158,13 @@ def separate_file(
         audio.write(path, estimate, spec.stft.rate)
         paths.append(path)
     return Separation(tuple(paths), _described(system, run), gain)
+
+
+def _together(separator: Separator, mixture: np.ndarray, variant: str) -> dict[str, np.ndarray]:
+    """Return the estimates of a mixture `(channels, samples)`, all channels heard at once."""
+    if is_usual(separator, variant):
+        return separator.separate(mixture)
+    return separator.answers(mixture)[variant]  # type: ignore[attr-defined,no-any-return]
 
 
 def _estimates(
@@ -179,8 +225,11 @@ def _stored(system: str, profile: str, store: Root, data_root: Root) -> tuple[Ro
     if name not in known:
         raise SpecError(one_of("experiment", name, known), expected=", ".join(known))
     book = Workbook(paper, profile=profile, store=store or "", data_root=data_root or "")
-    found = {row_name(item.row): item for item in book.evidence(name, best=False)}
-    alone = [label for label, item in found.items() if works_alone(item.row)]
+    rows = book.evidence(name, best=False)
+    offered = named(rows)
+    alone = [label for label, item in offered.items() if works_alone(item.row)]
+    # A row's whole name will do as well.
+    found = {row_name(item.row): item for item in rows} | offered
     if row in found and row not in alone:
         raise SpecError(
             f"{system} needs the true sources, which a file from outside a dataset does not have",
