@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from unmix.report.tables import NO_DECIBELS, cell, decimals, key_columns, number, words
+from unmix.report.tables import NO_DECIBELS, cell, decimals, headed, key_columns, number, words
 
 
 def show(table: pd.DataFrame, title: str, command: str, conditions: Sequence[str] = ()) -> None:
@@ -50,7 +50,8 @@ def _block(table: pd.DataFrame, metrics: list[str], title: str) -> Table:
     shown = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
     for name in keys:
         shown.add_column(name, no_wrap=True)
-    for metric in metrics:
+    # Decibels are said once, below; other units stand with their metric.
+    for metric in (headed(each).removesuffix(" (dB)") for each in metrics):
         if with_published:
             shown.add_column(f"{metric}\npaper", justify="right", no_wrap=True)
         shown.add_column(f"{metric}\nhere", justify="right", no_wrap=True)
