@@ -122,6 +122,7 @@ def test_variants_and_choices_change_what_they_are_called_after():
         "discriminative, 0.05": {"beta"},
         "songs not mixed anew": {"augmentation"},
     }
+    assert rows_of("choices", LIKE)["discriminative, 0.2", "all"].spec.separator.beta == 0.2
 
 
 # Recordings that are like the paper's.

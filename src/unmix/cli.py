@@ -155,10 +155,10 @@ def separate(
     """Separate a sound file with a stored system, e.g. into voice and accompaniment.
 
     Which sources a system finds, and at which sampling rate it works (parwal: 8 kHz), stands in
-    `--system list`; the estimates have that rate. Channels are
-    separated one by one, but by systems for stereo, which hear both. If a peak
-    goes beyond full scale, all estimates are scaled by one factor. A system must have been trained
-    first, in the same profile, e.g. by `unmix run parwal/table4`: scores are shipped, weights not.
+    `--system list`; the estimates have that rate. Channels are separated one by one, but by systems
+    for stereo, which hear both. If a peak goes beyond full scale, all estimates are scaled by one
+    factor. A system must have been trained first, in the same profile, e.g. by `unmix run
+    parwal/table4`: scores are shipped, weights not.
     """
     from unmix.report.separating import separate_file, systems
 

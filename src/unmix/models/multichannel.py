@@ -203,32 +203,44 @@ class MultichannelSeparator:
         device = next(iter(self._tensors.values())).device
         spectrum = self.stft.forward(torch.from_numpy(np.asarray(mixture, np.float32)).to(device))
         check_mixture(spectrum)
+        # All systems begin alike: what the networks say first is asked of them once.
+        if self.settings.joint:
+            first = self._joint(spectrum)
+        else:
+            alike = SpatialModel.alike(spectrum, len(self.sources))
+            first = self.iterate(spectrum, alike, "first")
         found: dict[str, dict[str, np.ndarray]] = {}
         for system in {name.split(", ")[0]: None for name in wanted}:
             names = [name for name in wanted if name.split(", ")[0] == system]
-            found |= dict(self._by(system, spectrum, names, mixture.shape[1]))
+            found |= dict(self._by(system, spectrum, first, names, mixture.shape[1]))
         return {name: found[name] for name in wanted}
 
     def _by(
-        self, system: str, spectrum: Tensor, names: Sequence[str], samples: int
+        self,
+        system: str,
+        spectrum: Tensor,
+        first: SpatialModel,
+        names: Sequence[str],
+        samples: int,
     ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        """Yield the answers of one system, iteration by iteration."""
-        joint = self.settings.joint
-        model = self._joint(spectrum) if joint else SpatialModel.alike(spectrum, len(self.sources))
+        """Yield the answers of one system, iteration by iteration.
+
+        `first` is the model that the mixture's own networks give: before the first iteration of
+        System III, after that of Systems I and II.
+        """
+        model, delta = first, DELTAS[0]
         if system == MASK:
-            psds = model.psds if joint else self.iterate(spectrum, model, "first").psds
-            model = SpatialModel.isotropic(psds, len(spectrum))
+            model = SpatialModel.isotropic(first.psds, len(spectrum))
             yield MASK, self._sounds(spectrum, model, DELTAS[0], samples)
             return
         for step in range(1, max(int(name.split(", ")[1]) for name in names) + 1):
-            if joint:
+            if self.settings.joint:
                 delta = self._delta(system, spectrum, model)
                 covariances = updated(spectrum, model, delta, "psds")
                 model = SpatialModel(model.psds, covariances)
                 delta = self._delta(system, spectrum, model)
-            else:
-                stage = "second" if step > 1 and system == "II" else "first"
-                model, delta = self.iterate(spectrum, model, stage), DELTAS[0]
+            elif step > 1:
+                model = self.iterate(spectrum, model, "second" if system == "II" else "first")
             name = f"{system}, {step}"
             if name in names:
                 yield name, self._sounds(spectrum, model, delta, samples)

@@ -77,7 +77,7 @@ class Difference:
 def clip_scores(item: Evidence) -> pd.DataFrame:
     """Return a row a clip: `song`, `samples` and the metrics, means over seeds."""
     scores = pd.concat([run.scores(item.row.of) for run in item.runs])
-    columns = [each for each in ("samples", *set(COLUMNS.values())) if each in scores]
+    columns = [each for each in ("samples", *dict.fromkeys(COLUMNS.values())) if each in scores]
     return scores.groupby(["clip", "song"])[columns].mean().reset_index("song")
 
 
