@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -192,6 +193,40 @@ def test_an_edited_notebook_is_executed_again(home, capsys):
     assert "edited 42" in outputs(executed(home))
     build(home)
     assert "executing" not in capsys.readouterr().out
+
+
+FOLDERS = ["notebooks/verdicts/all", "notebooks/a/1", "notebooks/b/1", "notebooks/a/2"]
+
+
+def test_folders_are_executed_side_by_side_and_verdicts_last():
+    both, seen = threading.Barrier(2, timeout=30), []
+
+    def execute(name):
+        if name.endswith("/1"):
+            both.wait()  # passes only if the first of both folders run at the same time
+        seen.append(name)
+        return name != "notebooks/a/2"
+
+    times = book._execute_all(FOLDERS, execute, 2)
+    assert list(times) == [*FOLDERS[:3], "notebooks/a/2 (unchanged)"], "told in the book's order"
+    assert seen[-1] == FOLDERS[0]
+    assert seen.index("notebooks/a/1") < seen.index("notebooks/a/2")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_a_failed_notebook_no_other_begins(workers):
+    both, seen = threading.Barrier(workers, timeout=30), []
+
+    def execute(name):
+        seen.append(name)
+        both.wait()
+        if name == "notebooks/a/1":
+            raise BookError("failed")
+        time.sleep(0.5)
+
+    with pytest.raises(BookError, match="failed"):
+        book._execute_all([*FOLDERS, "notebooks/b/2"], execute, workers)
+    assert set(seen) <= {"notebooks/a/1", "notebooks/b/1"}
 
 
 def test_a_failing_notebook_is_named_with_its_error_and_the_old_book_stays(home, capsys):

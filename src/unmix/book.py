@@ -15,8 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +44,14 @@ FOLDERS = (*PLACES, "UNMIX_CACHE")
 """Environment variables that name folders."""
 
 
-def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
+def build(parameters: Mapping[str, Any], out: Path | None = None, workers: int = 0) -> Path:
     """Execute the notebooks, build the book, and return the path of its first page.
 
     Args:
         parameters: papermill's, the same for every notebook.
         out: where to build; None takes `_build/` in the checkout.
+        workers: notebooks at a time; 0 takes two for `tiny` and one for other profiles, whose runs
+            take all cores and have their time measured.
 
     Raises:
         BookError: a notebook or a page did not pass a gate, or a file cannot be written.
@@ -64,7 +68,7 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
             print(note, flush=True)
     root = checkout()
     try:
-        return _build(root, _anchored(parameters), out)
+        return _build(root, _anchored(parameters), out, workers)
     except OSError as error:
         raise BookError(
             f"{error.filename or out or root}: {error.strerror or error}",
@@ -72,18 +76,16 @@ def build(parameters: Mapping[str, Any], out: Path | None = None) -> Path:
         ) from error
 
 
-def _build(root: Path, parameters: Mapping[str, Any], out: Path | None) -> Path:
+def _build(root: Path, parameters: Mapping[str, Any], out: Path | None, workers: int) -> Path:
     if not (root / "_toc.yml").is_file():
         raise BookError(f"{root}: holds no book", expected="_toc.yml", do="run it in the checkout")
     out = (out or root / "_build").resolve()
     stage, executed = out / "stage", out / "executed" / parameters["profile"]
-    times: dict[str, float] = {}
+    began = time.perf_counter()
     _copy_sources(root, stage)
-    # Verdicts rest on the runs of all other notebooks.
-    for name in sorted(notebooks(root), key=lambda name: name.startswith("notebooks/verdicts/")):
-        started = time.perf_counter()
-        fresh = _execute(root, stage, executed, name, parameters)
-        times[name if fresh else f"{name} (unchanged)"] = time.perf_counter() - started
+    execute = functools.partial(_execute, root, stage, executed, parameters)
+    usual = min(2, os.cpu_count() or 1) if parameters["profile"] == "tiny" else 1
+    times = _execute_all(notebooks(root), execute, workers or usual)
     started = time.perf_counter()
     _sphinx(stage)
     times["pages"] = time.perf_counter() - started
@@ -99,7 +101,7 @@ def _build(root: Path, parameters: Mapping[str, Any], out: Path | None) -> Path:
     _replace(built, final)
     for part, seconds in times.items():
         print(f"{part:44s} {seconds:7.1f} s")
-    print(f"{'together':44s} {sum(times.values()):7.1f} s")
+    print(f"{'together':44s} {time.perf_counter() - began:7.1f} s")
     print(f"The book: {final / 'index.html'}")
     return final / "index.html"
 
@@ -189,8 +191,47 @@ def _better(parameters: Mapping[str, Any]) -> list[str]:
     return here + [run.key for run in runs if run.provenance()["fidelity"] == "full"]
 
 
+def _execute_all(
+    names: Sequence[str], execute: Callable[[str], bool], workers: int
+) -> dict[str, float]:
+    """Execute notebooks, folders side by side, and return the seconds that each took.
+
+    Those of one folder follow one another, since later ones rest on the runs of earlier ones; and
+    verdicts, which rest on the runs of all, come last. After an error no other notebook begins.
+    """
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(os.path.dirname(name), []).append(name)
+    last = folders.pop("notebooks/verdicts", [])
+    took: dict[str, tuple[str, float]] = {}
+    failed = threading.Event()
+
+    def follow(folder: Sequence[str]) -> None:
+        for name in folder:
+            if failed.is_set():
+                return
+            started = time.perf_counter()
+            try:
+                fresh = execute(name)
+            except BaseException:
+                failed.set()
+                raise
+            said = name if fresh else f"{name} (unchanged)"
+            took[name] = said, time.perf_counter() - started
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for each in [pool.submit(follow, folder) for folder in folders.values()]:
+                each.result()
+        except BaseException:  # Ctrl-C comes here, and not to the threads
+            failed.set()
+            raise
+    follow(last)
+    return dict(took[name] for name in names)
+
+
 def _execute(
-    root: Path, stage: Path, executed: Path, name: str, parameters: Mapping[str, Any]
+    root: Path, stage: Path, executed: Path, parameters: Mapping[str, Any], name: str
 ) -> bool:
     """Put the executed notebook and its sound files into the stage; return whether it was run."""
     short = name.removeprefix("notebooks/")

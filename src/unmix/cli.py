@@ -183,6 +183,14 @@ def book(
         Path | None,
         typer.Option(parser=folder, metavar="DIR", help="Where to build. Default: _build/."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Notebooks at a time, of different papers; 0: two with profile tiny, else one, "
+            "whose runs take all cores.",
+        ),
+    ] = 0,
 ) -> None:
     """Run the notebooks, check them, build the book, check it, and say where it lies.
 
@@ -199,7 +207,7 @@ def book(
         "seeds": seeds,
         "engine": "local",
     }
-    build(parameters, out)
+    build(parameters, out, workers)
 
 
 def main() -> None:
