@@ -205,6 +205,17 @@ def test_what_is_heard_and_seen_names_the_one_run_a_row(book, store, monkeypatch
     plt.close(drawn.figure)
 
 
+def test_a_system_that_gives_the_mixture_back_is_heard_once(book, monkeypatch):
+    silent = {name: np.zeros((1, 8000), np.float32) for name in ("voice", "accompaniment")}
+    monkeypatch.setattr(book, "separated", lambda *given: {**heard(*given), "estimates": silent})
+    assert "Augmented: voice" in book.listen("table2").markup
+    monkeypatch.setattr(book, "separated", heard)  # whose estimates are the mixture
+    shown = book.listen("table2")
+    assert "Augmented: voice" not in shown.markup
+    assert shown.markup.count("<audio") == 3, "the mixture and two true sources"
+    assert len(written(shown)["runs"]) == 2
+
+
 def test_a_figure_and_its_runs_are_two_outputs_of_a_cell_and_the_figure_is_closed(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)

@@ -585,7 +585,7 @@ def row(unmix, root, name, monkeypatch):
 
 def test_commands_list_verify_and_fetch(unmix, root, host, monkeypatch):
     assert row(unmix, root, "dsd100", monkeypatch) == [
-        "yes",
+        "a part",
         f"unmix data fetch dsd100 --data-root {root}",
     ]
     status, out, _ = unmix("data", "verify", "dsd100", "--data-root", root)
@@ -596,6 +596,7 @@ def test_commands_list_verify_and_fetch(unmix, root, host, monkeypatch):
     status, out, _ = unmix("data", "fetch", "dsd100", "--data-root", root)
     assert status == 0
     assert "100 of 100 songs are as expected" in out
+    assert row(unmix, root, "dsd100", monkeypatch)[0] == "yes"
 
 
 def test_another_collection_is_found_by_its_own_folder(unmix, root, monkeypatch):

@@ -233,7 +233,7 @@ def test_report_is_short_and_says_how_much_it_leaves_out():
         "  a",
         "  b",
         "  ... and 1 more",
-        "1 altered:",
+        "1 not as expected:",
         "  d: cut",
         "n",
     ]

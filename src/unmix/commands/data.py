@@ -34,7 +34,6 @@ def data_list(data_root: DataRoot = None) -> None:
         OPTIONS,
         STAND_INS,
         existing_root,
-        function,
     )
 
     root = existing_root(data_root)
@@ -46,12 +45,25 @@ def data_list(data_root: DataRoot = None) -> None:
             table.add_row(name, "embedded", f"unmix data make {name}")
         elif name not in OPTIONS or name in MADE:
             module = import_module(where)
-            here = "yes" if root is not None and function(name, "here")(root) else "no"
+            here = _standing(name, root)
             how = _making(name, root) if name in MADE else getattr(module, "ON_REQUEST", "")
             how = how or command("data", "fetch", name, data_root=root or "data")
             beside = getattr(module, "BESIDE", "")
             table.add_row(name, here, f"{how}, and {beside}" if beside else how)
     Console().print(table)
+
+
+def _standing(name: str, root: Path | None) -> str:
+    """Return whether a dataset lies in the data root, or only a part of it."""
+    from unmix.datasets.catalogue import MODULES, function, open_dataset
+
+    if root is None or not function(name, "here")(root):
+        return "no"
+    try:
+        part = name in MODULES and open_dataset(name, root).fidelity == "subset"
+    except DatasetError:  # too little to begin with; `unmix data verify` says what is missing
+        part = True
+    return "a part" if part else "yes"
 
 
 @data.command("verify")

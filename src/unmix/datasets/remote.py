@@ -82,7 +82,7 @@ class Report:
         text = [f"{self.title}: {self.fine} of {self.expected} files are as expected."]
         for what, entries in (
             ("missing", self.missing),
-            ("altered", self.altered),
+            ("not as expected", self.altered),
             ("not part of the dataset (ignored)", self.unknown),
         ):
             if entries:
