@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from unmix.errors import AudioError, SpecError
-from unmix.models.supervectors import Reduction, Standard, span, supervectors
+from unmix.models.supervectors import Reduction, Standard, supervectors
 
 
 def magnitudes(frames, bins, seed=0):
@@ -23,7 +23,6 @@ def test_a_supervector_is_the_frame_between_its_neighbours_differences():
                 other = frame + offset
                 neighbour = heard[other] if 0 <= other < 9 else torch.zeros(3)
                 assert torch.equal(found[frame, place], neighbour - heard[frame])
-    assert span(2) == 4
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
@@ -42,7 +41,7 @@ def blocks_of(vectors, size=17):
     return lambda: iter(vectors.split(size))
 
 
-def test_standardised_values_have_no_mean_and_unit_variance_and_come_back():
+def test_standardised_values_have_no_mean_and_unit_variance():
     vectors = 5.0 + 3.0 * torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     vectors[:, 2] = 7.0
     found = Standard.of(blocks_of(vectors))
@@ -50,7 +49,6 @@ def test_standardised_values_have_no_mean_and_unit_variance_and_come_back():
     assert torch.allclose(inner.mean(0), torch.zeros(6), atol=1e-5)
     spread = inner.std(0, unbiased=False)
     assert torch.allclose(spread, torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]), atol=1e-5)
-    assert torch.allclose(found.back(inner), vectors, atol=1e-5)
     with pytest.raises(AudioError, match="no frames to learn from"):
         Standard.of(lambda: iter(()))
 

@@ -49,11 +49,6 @@ def supervectors(magnitudes: Tensor, context: int = 2) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def span(context: int) -> int:
-    """Return how many frames on either side a supervector hears of."""
-    return STEP * context
-
-
 @dataclass(frozen=True)
 class Standard:
     """Zero mean and unit variance, element by element.
@@ -91,10 +86,6 @@ class Standard:
     def __call__(self, values: Tensor) -> Tensor:
         """Return standardised values `(..., features)`."""
         return (values - self.mean) / self.scale
-
-    def back(self, values: Tensor) -> Tensor:
-        """Return what standardised values stand for."""
-        return values * self.scale + self.mean
 
 
 @dataclass(frozen=True)
