@@ -154,6 +154,20 @@ def test_table_of_what_was_not_run_says_so(unmix, tmp_path):
     assert out.splitlines()[1] == "Vocal,GNSDR,5.6300,,,0,,"
 
 
+def test_a_part_of_a_table_has_its_rows_alone(unmix, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ("nugraha/table2", "--profile", "tiny", "--store", tmp_path, "--where", "part=eval")
+    status, out, _ = unmix("table", *words)
+    assert status == 0
+    assert "Table 2: vocals and accompaniment, eval, SDR" in out
+    assert not re.search(r"\bdev\b|\bfull\b|\bpart\b", out), "all rows are of one part"
+    _, out, _ = unmix("table", *words, "--where", "source=vocals", "--csv")
+    head, *lines = out.splitlines()
+    assert head.startswith("system,source,part,metric,")
+    assert len(lines) == 7 * 4, "systems and anchors by scores"
+    assert all(",vocals,eval," in line for line in lines)
+
+
 # Bad input elsewhere.
 
 SPELT = [
@@ -186,6 +200,9 @@ SPELT = [
     ),
     ("separate --system lay/list", "unknown paper 'lay' .did you mean 'lai'"),
     ("table parwel/table2", "unknown paper 'parwel'"),
+    ("table nugraha/table1 --where part", "--where part. Expected: COLUMN=VALUE"),
+    ("table nugraha/table1 --where prt=eval", "unknown column 'prt' .did you mean 'part'"),
+    ("table nugraha/table1 --where part=test", "unknown part 'test'. Expected: dev, eval, full"),
     ("table parwal/table2 --profile big", "unknown profile 'big'"),
     ("data verify mir2k", "unknown dataset 'mir2k' .did you mean 'mir1k'"),
     ("data fetch synthetic-voice", "unknown dataset 'synthetic-voice'"),
@@ -274,7 +291,7 @@ def test_help_teaches(unmix, words):
         "data make": ["--out", "synthetic-voice"],
         "run": ["--profile", "--seeds", "--engine", "--scheduler", "--workers", "GPU=1", "Ctrl-C"],
         "plan": ["--profile", "--seeds", "--json", "upper bounds", "longest run go first"],
-        "table": ["--csv", "--own", "--profile", "--seeds", "published", "spread", "fidelity"],
+        "table": ["--csv", "--own", "--profile", "--seeds", "--where", "spread", "fidelity"],
         "separate": ["--system", "--out", "-o", "--system list", "8 kHz", "one factor"],
         "book": ["--profile", "--out", "--device", "dead link", "tiny"],
     }[words]

@@ -172,3 +172,17 @@ def test_a_table_says_on_what_its_runs_were(results, store):
         "stand-in (a stand-in, not the paper's dataset): synthetic-voice, split standin; "
     )
     assert len(lines) == 2
+
+
+def test_columns_that_do_not_go_together_are_refused():
+    rows = [{"system": "DNN", "layers": "1"}, {"system": "NMF", "layers": "0"}]
+    found = lookup.Found(
+        "two rows",
+        pd.DataFrame([{**keys, "metric": "SDR"} for keys in rows]),
+        "",
+        tuple(evidence.Evidence(Named(keys, {}), ()) for keys in rows),
+    )
+    (one,) = lookup.only(found, {"system": "NMF"}).rows
+    assert one.row.keys["layers"] == "0"
+    with pytest.raises(SpecError, match="no row has system=NMF, layers=1 at once"):
+        lookup.only(found, {"system": "NMF", "layers": "1"})

@@ -16,6 +16,13 @@ def table(
     own: Annotated[
         bool, typer.Option("--own", help="Only runs of this profile from the local store.")
     ] = False,
+    where: Annotated[
+        list[str],
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only rows with this value, e.g. part=eval; several options narrow it down.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
     profile: ProfileName = "quick",
     seeds: Seeds = 0,
     backend: Backend = "unmix",
@@ -31,8 +38,9 @@ def table(
     The long form has the row's key columns, metric, published, reproduced, spread (standard
     deviation over seeds), seeds, fidelity and runs (keys of the runs).
     """
-    from unmix.report.lookup import Asked
+    from unmix.report.lookup import Asked, only
     from unmix.report.lookup import table as look_up
+    from unmix.report.tables import key_columns
     from unmix.report.terminal import show
     from unmix.runs.places import store_folder
     from unmix.runs.store import Store
@@ -45,9 +53,21 @@ def table(
         known = ", ".join(experiments(paper, setting(paper, profile, data_root, backend)))
         raise SpecError(f"'{what}' names no table", expected=f"{paper}/TABLE, TABLE one of {known}")
     asked = Asked(paper, name, profile, seeds, backend, not own, data_root, store)
-    found = look_up(asked, Store(store_folder(store)))
+    wanted = _columns(where)
+    found = only(look_up(asked, Store(store_folder(store))), wanted)
     note(found.note)
     if csv:
         typer.echo(found.long.to_csv(index=False, float_format="%.4f"), nl=False)
     else:
-        show(found.long, found.title, asked.command("run", seeds=seeds), found.conditions)
+        same = list(wanted) if len(wanted) < len(key_columns(found.long)) else []
+        title = ", ".join([found.title, *(wanted[column] for column in same)])
+        run = asked.command("run", seeds=seeds)
+        show(found.long.drop(columns=same), title, run, found.conditions)
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    """Return `COLUMN=VALUE` options by column."""
+    for each in given:
+        if "=" not in each:
+            raise SpecError(f"--where {each}", expected="COLUMN=VALUE, e.g. --where part=eval")
+    return dict(each.split("=", 1) for each in given)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from unmix.datasets.catalogue import MODULES, available, existing_root, whole
 from unmix.datasets.catalogue import data_root as root_of
-from unmix.errors import command
+from unmix.errors import SpecError, command, one_of
 from unmix.papers.evidence import (
     MATERIAL,
     Evidence,
@@ -126,6 +126,31 @@ def table(asked: Asked, store: Store) -> Found:
         stand_in_line(known["dataset"], known["real"], asked.profile, asked.data_root),
         tuple(found),
     )
+
+
+def only(found: Found, where: Mapping[str, str]) -> Found:
+    """Return the rows of a table that have these key columns, e.g. `{"part": "eval"}`.
+
+    Raises:
+        SpecError: the table has no such column, or no row with such a value in it.
+    """
+    for column, value in where.items():
+        known = list(dict.fromkeys(name for item in found.rows for name in item.row.keys))
+        if column not in known:
+            raise SpecError(one_of("column", column, known), expected=", ".join(known))
+        values = [item.row.keys[column] for item in found.rows if column in item.row.keys]
+        if value not in values:
+            raise SpecError(
+                one_of(column, value, values), expected=", ".join(dict.fromkeys(values))
+            )
+    rows = tuple(item for item in found.rows if where.items() <= item.row.keys.items())
+    if not rows:
+        asked = ", ".join(f"{column}={value}" for column, value in where.items())
+        raise SpecError(f"no row has {asked} at once", expected="columns that go together")
+    long = found.long
+    for column, value in where.items():
+        long = long[long[column] == value]
+    return replace(found, long=long, rows=rows)
 
 
 def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
