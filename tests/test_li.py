@@ -206,12 +206,14 @@ def test_a_time_is_no_level_and_has_no_ceiling(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "metric"), [("D13b", "training time"), ("D15", "training loss")])
-def test_claims_on_times_and_losses_point_to_their_table(name, metric):
+def test_claims_on_times_and_losses_point_to_their_table(name, metric, unmix):
     each = next(one for one in claims("li") if one.id == name)
     rows = [[Evidence(row, ())] for row in experiment("li", each.experiment, TINY).rows]
     (found,) = judge.verdicts("li", [each], lambda name: rows)
     assert found.outcome == "not assessed"
     assert found.why.startswith(f"{metric} is no score of songs; `unmix table li/")
+    assert "Margin" not in unmix("claims", name)[1], "what is not judged has none"
+    assert "Margin" in unmix("claims", "D13a")[1]
 
 
 # Which reading of the scores the paper's own table allows.

@@ -97,6 +97,7 @@ def _tested(claim: Claim) -> str:
 
 def _whole(claim: Claim) -> Iterator[str]:
     """Yield the lines of one claim."""
+    from unmix.papers.published import SCHOOLING
     from unmix.verdicts.claims import margin
     from unmix.verdicts.wording import in_words, unit
 
@@ -104,7 +105,8 @@ def _whole(claim: Claim) -> Iterator[str]:
     yield from blocks.wrapped(claim.statement)
     yield ""
     size = ""
-    if claim.comparisons:
+    metrics = {place.metric for each in claim.comparisons for place in each.places}
+    if metrics - set(SCHOOLING):
         given = "" if claim.margin is not None else ": half the smallest gap, 0.5 dB at most"
         size = f"{margin(claim):g} {unit(claim)} counts as no difference{given}"
     yield from blocks.entries(

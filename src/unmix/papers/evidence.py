@@ -34,7 +34,7 @@ from unmix.papers.experiment import (
     stands_in,
     taken,
 )
-from unmix.papers.published import by_row, published
+from unmix.papers.published import SCHOOLING, by_row, published
 from unmix.runs.places import results_folder
 from unmix.runs.store import Run, Store
 
@@ -132,10 +132,6 @@ class Evidence:
         else:
             found = [global_scores(run.scores(self.row.of)) for run in self.runs]
         return pd.DataFrame(found)
-
-
-SCHOOLING = ("training time", "training loss")
-"""What is known of a run beside its scores, see `schooling`."""
 
 
 def schooling(run: Run) -> dict[str, float]:

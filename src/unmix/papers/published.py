@@ -35,6 +35,9 @@ TEXT = "text"
 EXTRAS = ("value", "raw", "near", "note", "bold")
 """Columns that may stand behind `metric`; those before it are key columns."""
 
+SCHOOLING = ("training time", "training loss")
+"""Metrics of a training: shown beside the paper's, and never judged."""
+
 PLAIN = re.compile(r"-?\d+(\.\d+)?")
 
 Wanted = str | float | Iterable[str | float]

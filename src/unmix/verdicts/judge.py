@@ -11,9 +11,10 @@ import numpy as np
 
 from unmix.errors import command
 from unmix.metrics.means import COLUMNS, weighed
-from unmix.papers.evidence import RANK, SCHOOLING, Evidence, in_full
+from unmix.papers.evidence import RANK, Evidence, in_full
 from unmix.papers.experiment import PAPERS
 from unmix.papers.experiment import paper as paper_of
+from unmix.papers.published import SCHOOLING
 from unmix.verdicts import decide, reasons, statistics
 from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel
