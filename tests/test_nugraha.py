@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from aids import TINY, fabricate, scores
@@ -145,6 +146,11 @@ def test_a_table_says_that_it_is_scored_in_chunks_and_how_many_were_silent(tmp_p
     assert "chunks of 30 s every 15 s" in said
     assert "whole clip" not in said
     assert "up to 2 a row" in said
+    row = rows_of("table1", TINY)["System I", "average", "eval"]
+    four = pd.concat([table.assign(source=each) for each in nugraha.SOURCES])
+    run = fabricate(tmp_path / "mean", row.spec, "stand-in", four, clips={"test": 2})
+    (said,) = (each for each in notes([Evidence(row, (run,))]) if each.startswith("Scores"))
+    assert "up to 2 a row" in said, "a chunk is one, however many sources are silent in it"
 
 
 def test_a_table_of_some_rows_leaves_out_the_column_that_they_share(tmp_path, monkeypatch):

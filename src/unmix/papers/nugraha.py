@@ -57,7 +57,7 @@ class Size:
         window: in samples, twice the hop.
         iterations: passes at each depth, at most.
         learning: the first learning rate of each depth; larger where there are few passes.
-        clips: at most so many of (train, valid, test), which make up fewer songs; None takes all.
+        clips: at most so many songs of (train, valid, test); None takes all.
     """
 
     rate: int

@@ -78,8 +78,12 @@ def _scores(rows: Sequence[Evidence]) -> str:
 
 def _silent(item: Evidence) -> float:
     """Return how many chunks of a row have no score, the most of its runs."""
-    found = (run.scores(item.row.of) for run in item.runs)
-    return max(float(scores["silent"].sum()) if "silent" in scores else 0.0 for scores in found)
+    found = [run.scores(item.row.of) for run in item.runs]
+    # A chunk without a score has none for any of the sources that a row may be the mean of.
+    return max(
+        float(scores.groupby("clip")["silent"].max().sum()) if "silent" in scores else 0.0
+        for scores in found
+    )
 
 
 def _seeds(rows: Sequence[Evidence]) -> str:
