@@ -9,6 +9,7 @@ import torch
 
 from aids import count, noise, seeded
 from unmix.errors import AudioError, SpecError
+from unmix.models import decoupling
 from unmix.models.decoupling import SYSTEMS, DecouplingNetwork, banded
 from unmix.models.patches import PatchSeparator, fading
 from unmix.stft import STFT
@@ -47,6 +48,27 @@ def test_a_banded_matrix_does_what_a_filter_does(size, height):
     for i, j in itertools.product(range(height + size - 1), range(height)):
         wanted = weight[..., i - j] if 0 <= i - j < size else torch.zeros(2, 3)
         assert torch.equal(matrix[..., i, j], wanted)
+
+
+def test_filters_begin_by_passing_the_lower_bins_on(monkeypatch):
+    monkeypatch.setattr(decoupling, "BESIDES", 0.0)
+    reducing = seeded(dataclasses.replace(SMALL, start="dirac"), 4).reducing
+    x = magnitudes()[0]
+    low = SMALL.heights()[-1]
+    features = reducing.reduce(x)
+    assert torch.equal(features.unflatten(1, (2, low))[:, 0], x[:, :low])
+    assert torch.equal(features.unflatten(1, (2, low))[:, 1], x[:, :low])
+    assert torch.equal(reducing.restore(features)[:, :low], 2 * x[:, :low]), "of two maps"
+
+
+def test_a_start_of_filters_tells_only_networks_with_filters_apart():
+    own = dataclasses.replace(SMALL, start="dirac")
+    assert own.like("dcnn").start == "dirac"
+    for other in (own.like("mlp"), own.like("drnn"), own.without_convolutions()):
+        assert other.start == "normal"
+    assert own.weights() == SMALL.weights()
+    with pytest.raises(SpecError, match="unknown start of filters 'drac'.*did you mean 'dirac'"):
+        DecouplingNetwork(start="drac")
 
 
 def test_convolutions_there_and_back_are_torchs():

@@ -116,8 +116,9 @@ def test_variants_and_choices_change_what_they_are_called_after():
     assert changed == {
         "DRDNN": set(),
         "DRDNN-wDCP": {"layers"},
-        "DRDNN-wDR": {"convolutions"},
+        "DRDNN-wDR": {"convolutions", "start"},
         "as in the tables": set(),
+        "filters drawn at random": {"start"},
         "one state a patch": {"unroll"},
         "discriminative, 0.05": {"beta"},
         "songs not mixed anew": {"augmentation"},

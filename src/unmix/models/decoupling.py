@@ -27,10 +27,16 @@ from torch import Tensor, nn
 from unmix.errors import SpecError, one_of
 from unmix.masks import TINY
 from unmix.models.patches import PatchSeparator
+from unmix.plain import later
 from unmix.stft import STFT
 
 SYSTEMS = ("drdnn", "mlp", "dcnn", "drnn")
 UNROLLS = ("frames", "last")
+STARTS = ("normal", "dirac")
+CONVOLUTIONAL = ("drdnn", "dcnn")
+
+BESIDES = 0.3
+"""Of filters that start as `dirac`: the part at random, beside what it is when `normal`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class DecouplingNetwork:
         hidden: number of those layers.
         mask: whether outputs make a soft mask (Eqs. 8, 9), or are magnitudes themselves (Eq. 7).
         beta: weight of the discriminative term (Eq. 11).
+        start: what filters are before training: `normal`, drawn at random, or `dirac`, which pass
+            the lower bins on and are drawn at random besides. The paper does not say.
     """
 
     system: str = "drdnn"
@@ -68,6 +76,7 @@ class DecouplingNetwork:
     hidden: int = 3
     mask: bool = True
     beta: float = 0.0
+    start: str = later("normal")
 
     bank: ClassVar[str] = "levels"
 
@@ -75,6 +84,7 @@ class DecouplingNetwork:
         for what, value, known in (
             ("system", self.system, SYSTEMS),
             ("way to unroll", self.unroll, UNROLLS),
+            ("start of filters", self.start, STARTS),
         ):
             if value not in known:
                 raise SpecError(one_of(what, value, known), expected=", ".join(known))
@@ -131,7 +141,7 @@ class DecouplingNetwork:
     def weights(self, outputs: int = 4) -> int:
         """Return the number of weights of the network."""
         # What the outputs are and how they are judged adds none.
-        return _weights(replace(self, mask=True, beta=0.0), outputs)
+        return _weights(replace(self, mask=True, beta=0.0, start="normal"), outputs)
 
     def like(self, system: str, outputs: int = 4) -> DecouplingNetwork:
         """Return the baseline whose number of weights comes nearest to this network's."""
@@ -147,7 +157,16 @@ class DecouplingNetwork:
             low, high = (middle, high) if off(middle) < 0 else (low, middle)
         return replace(
             self, system=system, units=min((low, high), key=lambda units: abs(off(units)))
-        )
+        )._without_idle()
+
+    def without_convolutions(self) -> DecouplingNetwork:
+        """Return DRDNN-wDR: the same without dimension reduction."""
+        return replace(self, convolutions=0)._without_idle()
+
+    def _without_idle(self) -> DecouplingNetwork:
+        # A start of filters that do not exist would part networks that are the same.
+        has = self.convolutions and self.system in CONVOLUTIONAL
+        return self if has else replace(self, start="normal")
 
 
 @functools.cache
@@ -209,6 +228,8 @@ class _Reducing(nn.Module):
             nn.init.normal_(
                 layer.weight, std=(2.0 / (layer.in_channels * layer.kernel_size[0])) ** 0.5
             )
+            if settings.start == "dirac":
+                _dirac(layer)
         self.shape = (widths[-1], heights[-1])
 
     def reduce(self, x: Tensor) -> Tensor:
@@ -224,6 +245,20 @@ class _Reducing(nn.Module):
             matrix = banded(weight, x.shape[-1] // maps).permute(0, 3, 1, 2)
             x = _mapped(x.relu() if number else x, matrix, bias)
         return x
+
+
+def _dirac(layer: nn.Conv1d | nn.ConvTranspose1d) -> None:
+    """Let each map pass the lower half of what it hears on, with something at random besides.
+
+    A filter of half a spectrum's height that is drawn at random takes means over that half: bins
+    side by side begin as nearly the same, and what they were has to be learnt back.
+    """
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        layer.weight.mul_(BESIDES)
+        for place in range(layer.weight.shape[0]):
+            layer.weight[place, place % layer.weight.shape[1], 0] += 1.0
 
 
 class _Layers(nn.ModuleList):

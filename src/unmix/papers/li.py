@@ -94,7 +94,7 @@ def base(setting: Setting, **changes: Any) -> Spec:
     kind = _kind(setting)
     size = SIZES[kind]
     stft = STFT(rate=size.rate, window=size.window, hop=size.window // 4, shape="blackmanharris")
-    network = DecouplingNetwork(bins=stft.bins, maps=size.maps, cells=size.cells)
+    network = DecouplingNetwork(bins=stft.bins, maps=size.maps, cells=size.cells, start="dirac")
     split = "standin"
     if setting.real:
         split = ROUNDS.get(kind, "round-1-of-5" if setting.part else "round-1-of-10")
@@ -163,10 +163,12 @@ def _readings(setting: Setting) -> Experiment:
 
 def variants(setting: Setting) -> dict[str, Spec]:
     """Return DRDNN without its perceptrons, whole, and without its convolutions."""
+    own = base(setting)
+    network: DecouplingNetwork = own.separator
     return {
         "DRDNN-wDCP": base(setting, layers=0),
-        "DRDNN": base(setting),
-        "DRDNN-wDR": base(setting, convolutions=0),
+        "DRDNN": own,
+        "DRDNN-wDR": replace(own, separator=network.without_convolutions()),
     }
 
 
@@ -195,6 +197,7 @@ def _choices(setting: Setting) -> Experiment:
     assert own.training is not None
     found = {
         "as in the tables": own,
+        "filters drawn at random": base(setting, start="normal"),
         "one state a patch": base(setting, unroll="last"),
         "discriminative, 0.05": base(setting, beta=0.05),
         "songs not mixed anew": replace(own, training=replace(own.training, augmentation=False)),
