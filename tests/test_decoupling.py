@@ -67,7 +67,7 @@ def test_a_start_of_filters_tells_only_networks_with_filters_apart():
     for other in (own.like("mlp"), own.like("drnn"), own.without_convolutions()):
         assert other.start == "normal"
     assert own.weights() == SMALL.weights()
-    with pytest.raises(SpecError, match="unknown start of filters 'drac'.*did you mean 'dirac'"):
+    with pytest.raises(SpecError, match=r"unknown start of filters 'drac'.*did you mean 'dirac'"):
         DecouplingNetwork(start="drac")
 
 
