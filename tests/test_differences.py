@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from aids import FULL, fabricate, item, scores, spec_of
+from aids import FULL, TINY, fabricate, item, scores, spec_of
 from unmix.errors import SpecError
-from unmix.papers.evidence import Evidence, comparable
+from unmix.papers.evidence import Evidence, comparable, look_up
+from unmix.papers.experiment import Row
 from unmix.papers.published import published
 from unmix.report import contrast
 from unmix.report.contrast import Difference
@@ -90,6 +91,46 @@ def rows_of(tmp_path, **seeds):
 def test_rows_are_compared_at_the_best_fidelity_that_both_have(tmp_path, one, other, common):
     pair = comparable(rows_of(tmp_path / "one", **one), rows_of(tmp_path / "other", **other))
     assert [found.fidelity for found in pair] == [common, common]
+
+
+def heard(folder, where):
+    """Evidence of a row on the material that a setting takes, called a stand-in."""
+    spec = spec_of(where, "Augmented")
+    return Evidence(
+        Row({"input": "x"}, spec), (fabricate(folder, spec, "stand-in", scores(a_1=1.0)),)
+    )
+
+
+def test_rows_are_compared_on_one_of_two_stand_ins(tmp_path):
+    small, large = heard(tmp_path / "small", TINY), heard(tmp_path / "large", FULL)
+    assert comparable([large, small], [small]) == (small, small)
+    assert comparable([large, small], [small, large]) == (large, large)
+    assert comparable([large], [small]) == (large, small), "there is no other"
+
+
+class Lying:
+    """In place of `Wanted`: evidence that lies there, of profile full or of a smaller one."""
+
+    def __init__(self, whole, *found):
+        self.whole, self.found = whole, found
+
+    def look(self, store, results):
+        return list(self.found)
+
+
+def test_a_table_shows_profile_full_where_all_its_rows_have_it(tmp_path):
+    small, large = heard(tmp_path / "small", TINY), heard(tmp_path / "large", FULL)
+    none = Evidence(small.row, ())
+    both = [Lying(False, small), Lying(True, large)]
+    lacking = [Lying(False, small), Lying(True, none)]
+    unknown = [Lying(False, none), Lying(True, none)]
+
+    def shown(*rows):
+        return [of_row[0] for of_row in look_up(rows, None, None)]
+
+    assert shown(both, both) == [large, large]
+    assert shown(both, unknown) == [large, none], "what has nothing decides nothing"
+    assert shown(both, lacking) == [small, small], "one table, one material"
 
 
 def test_rows_without_a_common_fidelity_are_not_compared(tmp_path):

@@ -124,7 +124,9 @@ def test_curves_over_iterations_have_a_panel_a_metric_and_a_line_a_system(tmp_pa
     assert [axis.get_ylabel() for axis in figure.axes] == ["NSDR (dB)", "SIR (dB)"]
     assert all(axis.get_xlabel() == "iterations" for axis in figure.axes)
     lines = figure.axes[0].get_lines()
-    assert [line.get_label() for line in lines] == ["System I, average", "System II, average"]
+    assert [line.get_label() for line in lines] == ["System I", "System II"], (
+        "they share the source"
+    )
     assert list(lines[0].get_xdata()) == [1, 2, 3]
     assert list(lines[0].get_ydata()) == [1.5, 2.5, 3.5], "means over two seeds"
     assert list(lines[1].get_ydata()) == [2, 3, 4]

@@ -281,12 +281,22 @@ def wanted(
 def look_up(found: Sequence[Sequence[Wanted]], store: Store, results: Path) -> list[list[Evidence]]:
     """Return for each row all evidence of it that there is, the best first; never none.
 
-    Best is what can bear out most, then what has most repetitions.
+    Best is what can bear out most; then what profile `full` made, which trains longest, and on
+    recordings where a smaller profile may take rendered songs, but only where all rows have it:
+    a table's rows are of one material if they can be. Then it is what has most repetitions.
     """
-    rows = [
-        sorted((item for each in of_row for item in each.look(store, results)), key=_worth)
+    offered = [
+        [(each.whole, item) for each in of_row for item in each.look(store, results)]
         for of_row in found
     ]
+    run = [[whole for whole, item in of_row if item.runs] for of_row in offered]
+    alike = all(any(of_row) for of_row in run if of_row)
+
+    def worth(offer: tuple[bool, Evidence]) -> tuple[int, bool, int]:
+        whole, item = offer
+        return (-RANK.get(item.fidelity, -1), whole != alike, -len(item.runs))
+
+    rows = [[item for _, item in sorted(of_row, key=worth)] for of_row in offered]
     papers = [any(each.whole for each in of_row) for of_row in found]
     if any(papers) and any(of_row[0].runs for of_row in rows):
         # Rows that only a stand-in has say nothing beside those of the paper's dataset.
@@ -327,16 +337,17 @@ def comparable(one: Sequence[Evidence], other: Sequence[Evidence]) -> tuple[Evid
         other: that of another row.
     """
     for kind in RANK:
-        pair = [
-            next((item for item in rows if item.fidelity == kind), None) for rows in (one, other)
-        ]
-        if pair[0] is not None and pair[1] is not None:
-            return pair[0], pair[1]
+        pairs = [(a, b) for a in one for b in other if a.fidelity == b.fidelity == kind]
+        if pairs:
+            # Two stand-ins can be two materials.
+            return next((pair for pair in pairs if _heard(pair[0]) == _heard(pair[1])), pairs[0])
     return one[0], other[0]
 
 
-def _worth(offer: Evidence) -> tuple[int, int]:
-    return (-RANK.get(offer.fidelity, -1), -len(offer.runs))
+def _heard(item: Evidence) -> list[Any]:
+    """Return what the runs of a row are scored on."""
+    settings = item.runs[0].settings()
+    return [settings[name] for name in ("dataset", "split", "clips")]
 
 
 def comparison(

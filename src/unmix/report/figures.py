@@ -147,15 +147,17 @@ def trends(rows: Sequence[Evidence], over: str, metrics: Sequence[str] = ("SDR",
     """
     style()
     found = []
+    of_all = [item.row.keys for item in rows]
+    apart = [name for name in of_all[0] if len({keys[name] for keys in of_all}) > 1]
     for item in rows:
-        keys = dict(item.row.keys)
-        at = float(keys.pop(over))
+        at = float(item.row.keys[over])
+        keys = {name: item.row.keys[name] for name in apart if name != over}
         scores = item.globals()[list(metrics)]
         found.append(scores.assign(row=", ".join(keys.values()), at=at))
     data = pd.concat(found)
     deep = -(-len(metrics) // 2)
     figure, axes = plt.subplots(
-        deep, 2, figsize=(9, 0.6 + 2.8 * deep), layout="constrained", squeeze=False, sharex=True
+        deep, 2, figsize=(7, 0.6 + 2.5 * deep), layout="constrained", squeeze=False, sharex=True
     )
     for axis in axes.flat[len(metrics) :]:
         axis.remove()
