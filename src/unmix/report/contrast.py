@@ -187,7 +187,8 @@ def table(found: Sequence[Difference], caption: str) -> Shown:
 def _text(line: Difference) -> str:
     if line.why:
         return line.why
-    told = f"{number(line.here, signed=True)} {line.interval}, {line.songs} songs, {line.fidelity}"
+    over = f"{line.songs} song{'s' if line.songs != 1 else ''}"
+    told = f"{number(line.here, signed=True)} {line.interval}, {over}, {line.fidelity}"
     if math.isnan(line.published):
         return told
     return f"{told}; paper {number(line.published, signed=True)}: {line.reading}"
