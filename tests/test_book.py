@@ -105,8 +105,14 @@ def first(tmp_path_factory):
 
 @pytest.fixture
 def home(first, tmp_path, monkeypatch):
-    """A copy of the checkout and its built book, whose pages are not built anew."""
+    """A copy of the checkout and its built book, whose pages and verdicts are not made anew."""
+
+    def record(built, parameters):
+        for path in (first / "out" / "html").glob("*.json"):
+            shutil.copy(path, built)
+
     shutil.copytree(first, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(book, "_write_records", record)
     monkeypatch.setattr(book, "checkout", lambda: tmp_path / "checkout")
     monkeypatch.setattr(book, "_sphinx", lambda stage: None)
     return tmp_path
@@ -145,6 +151,8 @@ def test_a_good_build_has_pages_sound_and_words(first):
     assert 'alt="A dot in the middle."' in page
     assert 'src="media/tone.mp3"' in page
     assert (html / "notebooks/mini/media/tone.mp3").read_bytes() == b"sound"
+    assert json.loads((html / "verdicts.json").read_text())
+    assert json.loads((html / "audit.json").read_text())
     assert "book.css" in page
     source = json.loads((first / "checkout" / f"{NAME}.ipynb").read_text())
     assert all(not cell.get("outputs") for cell in source["cells"]), "the source stays as it was"
