@@ -611,7 +611,7 @@ def test_another_collection_is_found_by_its_own_folder(unmix, root, monkeypatch)
     assert row(unmix, root, "dsd100-like", monkeypatch)[0] == "yes"
     dataset = catalogue.open_dataset("dsd100-like", root)
     assert (dataset.name, dataset.fidelity) == ("dsd100-like", "stand-in")
-    assert not catalogue.whole("dsd100-like", root)
+    assert catalogue.whole("dsd100-like", root)
     status, out, _ = unmix("data", "verify", "dsd100-like", "--data-root", root)
     assert status == 0
     assert "DSD100-like: 2 of 2 songs are as expected." in out

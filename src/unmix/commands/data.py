@@ -55,15 +55,11 @@ def data_list(data_root: DataRoot = None) -> None:
 
 def _standing(name: str, root: Path | None) -> str:
     """Return whether a dataset lies in the data root, or only a part of it."""
-    from unmix.datasets.catalogue import MODULES, function, open_dataset
+    from unmix.datasets.catalogue import MODULES, function, whole
 
     if root is None or not function(name, "here")(root):
         return "no"
-    try:
-        part = name in MODULES and open_dataset(name, root).fidelity == "subset"
-    except DatasetError:  # too little to begin with; `unmix data verify` says what is missing
-        part = True
-    return "a part" if part else "yes"
+    return "yes" if name not in MODULES or whole(name, root) else "a part"
 
 
 @data.command("verify")

@@ -67,7 +67,14 @@ def table(
 
 def _columns(given: list[str]) -> dict[str, str]:
     """Return `COLUMN=VALUE` options by column."""
+    wanted: dict[str, str] = {}
     for each in given:
-        if "=" not in each:
+        column, equals, value = each.partition("=")
+        if not equals:
             raise SpecError(f"--where {each}", expected="COLUMN=VALUE, e.g. --where part=eval")
-    return dict(each.split("=", 1) for each in given)
+        if column in wanted:
+            raise SpecError(
+                f"--where {column} twice: {wanted[column]}, {value}", expected="one value a column"
+            )
+        wanted[column] = value
+    return wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,10 @@ class Evidence:
     def fidelity(self) -> str:
         """Return the runs' fidelity, empty without runs."""
         return self.runs[0].provenance()["fidelity"] if self.runs else ""
+
+    def has(self, where: Mapping[str, str] | None) -> bool:
+        """Return whether the row has these key columns; every row has none."""
+        return not where or where.items() <= self.row.keys.items()
 
     def globals(self) -> pd.DataFrame:
         """Return a row a run: the global scores (or findings), `clips` and `unscored`."""

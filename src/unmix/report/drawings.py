@@ -54,7 +54,7 @@ class Drawings(ABC):
             metrics: columns of the clips' scores, one panel each.
             best: see `offers`.
         """
-        rows = [item for item in self._with_runs(name, best) if has(item, where)]
+        rows = [item for item in self._with_runs(name, best) if item.has(where)]
         below = self._behind("this box plot", f"{name}{suffix(where)}", rows, name)
         return Drawn(figures.boxes(rows, metrics), below)
 
@@ -73,7 +73,7 @@ class Drawings(ABC):
         best: bool = True,
     ) -> Drawn:
         """Return how the error of networks trained in stages came down, see `courses.courses`."""
-        rows = [item for item in self._with_runs(name, best) if has(item, where)]
+        rows = [item for item in self._with_runs(name, best) if item.has(where)]
         below = self._behind("these curves", f"{name}-{over}{suffix(where)}", rows, name)
         return Drawn(courses.courses(rows, key, over), below)
 
@@ -93,7 +93,7 @@ class Drawings(ABC):
         best: bool = True,
     ) -> Drawn:
         """Return scores over a key column of numbers, see `figures.trends`."""
-        rows = [item for item in self._with_runs(name, best) if has(item, where)]
+        rows = [item for item in self._with_runs(name, best) if item.has(where)]
         below = self._behind("these curves", f"{name}-{over}{suffix(where)}", rows, name)
         return Drawn(figures.trends(rows, over, metrics), below)
 
@@ -129,11 +129,6 @@ class Drawings(ABC):
             f"nothing of {self.paper}/{name} is in the store {self.store.root}",
             do=f"run `{self.command('run', name)}`",
         )
-
-
-def has(item: Evidence, where: Mapping[str, str] | None) -> bool:
-    """Return whether a row has these key columns."""
-    return not where or where.items() <= item.row.keys.items()
 
 
 def variant(item: Evidence) -> str:

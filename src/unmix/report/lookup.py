@@ -134,8 +134,8 @@ def only(found: Found, where: Mapping[str, str]) -> Found:
     Raises:
         SpecError: the table has no such column, or no row with such a value in it.
     """
+    known = list(dict.fromkeys(name for item in found.rows for name in item.row.keys))
     for column, value in where.items():
-        known = list(dict.fromkeys(name for item in found.rows for name in item.row.keys))
         if column not in known:
             raise SpecError(one_of("column", column, known), expected=", ".join(known))
         values = [item.row.keys[column] for item in found.rows if column in item.row.keys]
@@ -143,7 +143,7 @@ def only(found: Found, where: Mapping[str, str]) -> Found:
             raise SpecError(
                 one_of(column, value, values), expected=", ".join(dict.fromkeys(values))
             )
-    rows = tuple(item for item in found.rows if where.items() <= item.row.keys.items())
+    rows = tuple(item for item in found.rows if item.has(where))
     if not rows:
         asked = ", ".join(f"{column}={value}" for column, value in where.items())
         raise SpecError(f"no row has {asked} at once", expected="columns that go together")

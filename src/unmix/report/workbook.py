@@ -29,7 +29,7 @@ from unmix.papers.published import about, published
 from unmix.report import contrast, examples, figures, player, selection, tables
 from unmix.report import material as holdings
 from unmix.report.behind import Panels
-from unmix.report.drawings import Drawings, has, suffix
+from unmix.report.drawings import Drawings, suffix
 from unmix.report.drawings import variant as variant_of
 from unmix.report.lookup import Asked
 from unmix.report.progress import watcher
@@ -182,9 +182,9 @@ class Workbook(Drawings):
             where: key columns that the rows must have; None takes all rows.
             best: see `offers`.
         """
-        wanted = [item for item in self.evidence(name, best=best) if has(item, where)]
+        wanted = [item for item in self.evidence(name, best=best) if item.has(where)]
         rows = [item for item in wanted if item.runs or not best]
-        if not best and rows == [item for item in self.evidence(name) if has(item, where)]:
+        if not best and rows == [item for item in self.evidence(name) if item.has(where)]:
             words = "The runs of this build are the evidence that the table above shows."
             return tables.Shown(f"<p>{words}</p>", words)
         title = self.experiment(name).title
@@ -325,7 +325,7 @@ class Workbook(Drawings):
         for item in self.evidence(name, best=False):
             if not item.runs or (rows and dict(item.row.keys) not in [dict(r) for r in rows]):
                 continue
-            if not has(item, where):
+            if not item.has(where):
                 continue
             used.append(Evidence(item.row, item.runs[:1]))
             run = item.runs[0]
