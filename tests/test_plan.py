@@ -64,6 +64,17 @@ def test_else_the_nearest_run_scaled_by_clips_and_epochs(base, stored):
     assert how == "run near0nea, 1 setting apart: learning x 6, scoring x 0.5"
 
 
+def test_iterations_count_where_there_are_no_epochs_and_another_dataset_is_named(base, stored):
+    long = dataclasses.replace(
+        base, separator=ConvolutiveNmf(4, iterations=100), training=None, dataset="mir1k"
+    )
+    like = stored("long", long, 50.0, 70.0)
+    short = dataclasses.replace(base, separator=ConvolutiveNmf(4, iterations=20), training=None)
+    seconds, _, how = plan.estimate(short, CLIPS, like)
+    assert seconds == pytest.approx(50.0 / 5 + 20.0)
+    assert how == "run long on mir1k, 2 settings apart: learning x 0.2, scoring x 1"
+
+
 def test_fewer_clips_are_not_promised_less_memory(base, stored):
     wide = dataclasses.replace(base, separator=RecurrentNetwork(units=24))
     like = stored("near", wide, 50.0, 70.0, memory=2000)
@@ -99,7 +110,7 @@ def test_runs_that_do_not_say_what_they_took_are_left_out(base, stored, tmp_path
     broken = fabricate(tmp_path / "known" / "broken", base, "stand-in", TABLE)
     (broken.folder / "provenance.json").write_text("{")
     (item,) = stored("whole", base, 50.0, 70.0)
-    assert (item.key, item.learning_s, item.rest_s, item.epochs) == ("whole", 50.0, 20.0, 4)
+    assert (item.key, item.learning_s, item.rest_s, item.passes) == ("whole", 50.0, 20.0, 4)
 
 
 # Plans.

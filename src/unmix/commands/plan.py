@@ -36,9 +36,10 @@ def plan(
 
     Stored runs and those of results/ tell it: the same settings with other seeds, else the nearest
     run with the same kind of separator and number of layers, its learning scaled by training
-    clips x epochs and its scoring by test clips. Where training may stop early, times are upper
-    bounds; they are those of the machines that the runs were made on. Totals let the longest run
-    go first, on workers that take one run at a time.
+    clips x epochs (or iterations) and its scoring by test clips. A run on another dataset is
+    named so: its clips may be of another length, which is not allowed for. Where training may
+    stop early, times are upper bounds; they are those of the machines that the runs were made on.
+    Totals let the longest run go first, on workers that take one run at a time.
     """
     book = workbook(
         what,

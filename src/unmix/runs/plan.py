@@ -31,7 +31,7 @@ class Known:
         key: of the run.
         spec: what was done.
         clips: number of clips of each part.
-        epochs: passes over the training part; 1 where nothing was trained by epochs.
+        passes: over the training part, in epochs or in iterations of its separator; else 1.
         learning_s: time to train or fit, in seconds.
         rest_s: time of all else, mostly separating and scoring, in seconds.
         memory_mb: the process's peak, which may be an earlier run's in that process.
@@ -41,7 +41,7 @@ class Known:
     key: str
     spec: Spec
     clips: Mapping[str, int]
-    epochs: int
+    passes: int
     learning_s: float
     rest_s: float
     memory_mb: float
@@ -126,7 +126,7 @@ def known(runs: Iterable[Run]) -> list[Known]:
                 run.key,
                 spec,
                 {part: int(about["clips"][part]) for part in ("train", "valid", "test")},
-                max(1, len(run.history())) if spec.training else 1,
+                max(1, len(run.history())) if spec.training else _passes(spec),
                 learning,
                 max(0.0, float(about["wall_s"]) - learning),
                 float(about["peak_memory_mb"]),
@@ -177,7 +177,8 @@ def estimate(
 
     Runs of the same family tell it directly. Else the nearest run does, among those with the same
     kind of separator and number of layers, the one with the fewest other settings: its learning
-    is scaled by training clips x epochs, the rest by test clips.
+    is scaled by training clips x passes, the rest by test clips. What is another run's dataset
+    is said, since its clips may be of another length.
     """
     family = [item for item in like if item.spec.family() == spec.family()]
     if family:
@@ -191,14 +192,22 @@ def estimate(
     settings = _flat(spec.plain())
     near = min(same, key=lambda item: _differences(_flat(item.spec.plain()), settings))
     other = _differences(_flat(near.spec.plain()), settings)
-    epochs = spec.training.epochs if spec.training else 1
     more = clips["train"] / max(1, near.clips["train"])
     tested = clips["test"] / max(1, near.clips["test"])
-    learning = near.learning_s * more * epochs / near.epochs
+    longer = more * _passes(spec) / near.passes
+    learning = near.learning_s * longer
     memory = near.memory_mb + max(0.0, near.memory_mb - PROCESS_MB) * max(0.0, more - 1.0)
-    how = f"run {near.key[:8]}, {other} setting{'s' * (other != 1)} apart: learning "
-    how += f"x {more * epochs / near.epochs:.2g}, scoring x {tested:.2g}"
+    of = "" if near.spec.dataset == spec.dataset else f" on {near.spec.dataset}"
+    how = f"run {near.key[:8]}{of}, {other} setting{'s' * (other != 1)} apart: learning "
+    how += f"x {longer:.2g}, scoring x {tested:.2g}"
     return learning + near.rest_s * tested, memory, how
+
+
+def _passes(spec: Spec) -> int:
+    """Return how often training goes over its part: at most, where it may stop early."""
+    if spec.training:
+        return spec.training.epochs
+    return getattr(spec.separator, "iterations", 1)
 
 
 def _sort(spec: Spec) -> tuple[Any, ...]:
