@@ -180,13 +180,23 @@ class Crossed:
         return {name: mixture[::-1] / 4 for name in self.sources}
 
 
+def cancelling(self, mixture, references=None):
+    """Answer with estimates that add up to the mixture, and have 2.5 times its energy."""
+    return {name: mixture * weight for name, weight in zip(self.sources, WEIGHTS, strict=True)}
+
+
+WEIGHTS = (1.0, 1.0, -0.5, -0.5)
+
+
 @pytest.fixture
 def outside(monkeypatch, tmp_path):
     """Separate a sound `(channels, samples)` with a system for stereo; returns the estimates."""
     row = rows_of("table1", TINY)["System II", "vocals", "eval"]
-    made = {"fidelity": "stand-in", "clips": {"train": 1}}
+    made = {"fidelity": "stand-in", "clips": {"train": 4, "valid": 1}}
     run = SimpleNamespace(spec=lambda: row.spec, provenance=lambda: made, key="0" * 64)
+    run.settings = lambda: row.spec.plain()
     run.weights = tmp_path / "weights"
+    run.weights.touch()
     monkeypatch.setattr(separating, "_stored", lambda *asked: (row, run))
     monkeypatch.setattr(separating, "restore", lambda spec, weights: Crossed())
 
@@ -194,18 +204,28 @@ def outside(monkeypatch, tmp_path):
         audio.write(tmp_path / "song.wav", sound.astype(np.float32), rate)
         where = tmp_path / "song.wav", "nugraha/table1/system-ii", tmp_path / "out", "tiny"
         found = separating.separate_file(*where, None, None)
-        return [audio.read(path)[0] for path in found.paths]
+        return [audio.read(path)[0] for path in found.paths], found.lines()
 
     return separate
 
 
 def test_a_stereo_file_is_heard_as_a_whole(outside):
     sound = np.stack([np.full(4000, 0.4), np.zeros(4000)])
-    estimates = outside(sound)
+    estimates, lines = outside(sound)
     assert len(estimates) == 4
+    assert "trained on 5 clips" in lines[0]  # those of the validation part as well
+    assert not any("cancel" in line for line in lines)
     for each in estimates:
         assert np.allclose(each[0], 0.0, atol=1e-3)
         assert np.allclose(each[1], 0.1, atol=1e-3)
+
+
+def test_estimates_that_cancel_each_other_are_told(outside, monkeypatch):
+    monkeypatch.setattr(Crossed, "separate", cancelling)
+    _, lines = outside(np.stack([np.full(4000, 0.2), np.full(4000, -0.2)]))
+    (note,) = [line for line in lines if "cancel each other" in line]
+    assert "together have 4.0 dB more energy than the mixture" in note
+    assert "the same but for rounding" in note
 
 
 def test_a_file_that_a_system_for_stereo_cannot_take_is_one_clear_error(outside):

@@ -66,7 +66,8 @@ def runs_list(
         elif found:
             typer.echo("\n".join(table(found)))
     if not found and not as_json:
-        typer.echo(f"no such runs in {root}", err=True)
+        asked = results or paper or experiment or system
+        typer.echo(f"no {'such ' if asked else ''}runs in {root}", err=True)
 
 
 @contextlib.contextmanager

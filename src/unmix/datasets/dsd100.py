@@ -260,13 +260,14 @@ def _folders(root: str | os.PathLike, folder: str, like: bool) -> dict[str, list
 
 def get_it(root: str | os.PathLike = "data", *, folder: str = FOLDER, like: bool = False) -> str:
     """Return what to do where the dataset, or a part of it, is missing from a data root."""
+    make = command("data", "make", LIKE, **{"from": "medleydb"}, data_root=root)
     if like:
-        make = command("data", "make", LIKE, **{"from": "medleydb"}, data_root=root)
         return f"run `{make}`, which makes it from the songs of MedleyDB that are there"
     fetch = command("data", "fetch", "dsd100", data_root=root)
     return (
         f"run `{fetch}` (14 GB), or unpack the archive by hand so that {Path(root) / folder} holds "
-        "Sources and Mixtures; or set UNMIX_DATA or --data-root to the folder above it"
+        "Sources and Mixtures; or set UNMIX_DATA or --data-root to the folder above it. "
+        f"Who has MedleyDB alone gets songs like these by `{make}`"
     )
 
 

@@ -49,6 +49,9 @@ MATERIAL = {
 }
 """What a fidelity means, in words. It is about the material alone, not about the training."""
 
+VALIDATED_WITHIN = ("multichannel",)
+"""Kinds of separators that learn from the validation part too: a piece of each clip validates."""
+
 
 def setting(
     paper_name: str,
@@ -103,6 +106,15 @@ def stand_in_line(
     always = available(dataset, data_root)
     why = f"profile {profile_name} always takes it" if always else f"no {dataset} lies in {root}"
     return f"note: this profile's runs are on the embedded stand-in ({why})"
+
+
+def taught(run: Run) -> int | None:
+    """Return how many clips a run's separator could learn from; None where it is not known."""
+    clips = run.provenance().get("clips", {})
+    if "train" not in clips:
+        return None
+    within = run.settings()["separator"]["kind"] in VALIDATED_WITHIN
+    return int(clips["train"]) + (int(clips.get("valid", 0)) if within else 0)
 
 
 def seeds_of(found: Experiment, chosen: Setting, seeds: int) -> int:

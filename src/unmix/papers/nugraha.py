@@ -191,7 +191,7 @@ def _iterations(setting: Setting) -> Experiment:
         for source, names in _heard().items()
         for step in range(1, LOOPS + 1)
     )
-    return Experiment("iterations", "One to five iterations", METRICS, rows, seeds=3)
+    return Experiment("iterations", "One to five iterations, eval", METRICS, rows, seeds=3)
 
 
 def _regularisation(setting: Setting) -> Experiment:
@@ -211,7 +211,7 @@ def _regularisation(setting: Setting) -> Experiment:
         for source, names in _heard().items()
         for system in ("System IIIa", "System IIIb")
     )
-    title = "Regularisation at two scales of spectra"
+    title = "Regularisation at two scales of spectra, eval"
     return Experiment("regularisation", title, METRICS, rows, seeds=3)
 
 
@@ -229,5 +229,5 @@ def _worth(setting: Setting) -> Experiment:
         for source, names in _heard().items()
         for words, variant in (("mask alone", MASK), ("multichannel", _variant(system)))
     )
-    title = "What the spatial model is worth"
+    title = "What the spatial model is worth, eval"
     return Experiment("worth", title, METRICS, rows, seeds=3)

@@ -23,6 +23,12 @@ from unmix.runs.store import Run
 FAMILIES = "families.json"
 """Cache of `places` in a store, for one state of the package's source."""
 
+NAMED = 8
+"""So many rows that a run belongs to are named; the others are counted."""
+
+COUNTS = {"clips": "scored, a clip once for each source", "unscored": "unscored"}
+"""What the counts beside the scores are of."""
+
 NONE = "no experiment of today"
 """Said of runs whose settings stand in no table any more, or never did."""
 
@@ -231,12 +237,12 @@ def described(run: Run, store: Path, options: Mapping[str, object]) -> list[str]
     from unmix.metrics.means import COLUMNS, global_scores
 
     parts = {
-        "belongs to": [_named(place) for place in found] or [NONE],
+        "belongs to": _cut([_named(place) for place in found]) or [NONE],
         "repeated by": again or ["nothing: its settings stand in no table"],
         "settings": _pairs(flat(settings)),
         "provenance": _pairs(flat(about)),
-        "scores (means over test clips, those with G by length, dB)": [
-            f"{name} = {value:.2f}" if name in COLUMNS else f"{name} = {value:.0f}"
+        "scores (means over test clips and all sources scored, those with G by length, dB)": [
+            f"{name} = {value:.2f}" if name in COLUMNS else f"{COUNTS[name]} = {value:.0f}"
             for name, value in global_scores(scores).items()
         ],
         "files": [
@@ -249,6 +255,13 @@ def described(run: Run, store: Path, options: Mapping[str, object]) -> list[str]
     for title, content in parts.items():
         lines += [title, *(f"  {line}" for line in content)]
     return lines
+
+
+def _cut(lines: list[str]) -> list[str]:
+    """Return the first lines and how many there are besides; all where one more does it."""
+    if len(lines) <= NAMED + 1:
+        return lines
+    return [*lines[:NAMED], f"and {len(lines) - NAMED} more rows"]
 
 
 def _pairs(data: Mapping[str, Any]) -> list[str]:

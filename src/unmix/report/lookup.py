@@ -31,6 +31,7 @@ from unmix.papers.evidence import (
     opened,
     setting,
     stand_in_line,
+    taught,
     wanted,
 )
 from unmix.papers.experiment import DEFAULT_PROFILE, Row, experiment, profile, taken
@@ -162,12 +163,10 @@ def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
         runs = [run for item in rows if item.fidelity == kind for run in item.runs]
         settings = [run.settings() for run in runs]
         material = sorted({f"{each['dataset']}, split {each['split']}" for each in settings})
-        clips = [run.provenance()["clips"] for run in runs]
-        counts = (
-            f"{between(each[part] for each in clips if part in each)} {words}"
-            for part, words in (("train", "training"), ("test", "test"))
-            if any(part in each for each in clips)
-        )
+        tested = [run.provenance()["clips"].get("test") for run in runs]
+        clips = {"training": [taught(run) for run in runs], "test": tested}
+        numbers = {words: [each for each in of if each is not None] for words, of in clips.items()}
+        counts = [f"{between(of)} {words}" for words, of in numbers.items() if of]
         trained = [each["training"] for each in settings if each.get("training")]
         passes = between(each["epochs"] for each in trained)
         learnt = f"; at most {passes} passes over the training part" if trained else ""

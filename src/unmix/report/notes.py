@@ -39,10 +39,11 @@ def _material(kind: str, rows: Sequence[Evidence]) -> str:
     # Of a run that scores several sources, `globals` counts each of them.
     found = (run.provenance()["clips"] for run in _runs(rows))
     clips = [counts[part] for counts in found for part in parts if part in counts]
+    plural = "s" * (max(clips, default=0) != 1)
     return (
         f"Material: {kind} ({MATERIAL[kind]}): {_set(spec.dataset for spec in specs)}, split "
         f"{_set(spec.split for spec in specs)}, {between(clips)} "
-        f"{_set(parts)} clips, "
+        f"{_set(parts)} clip{plural}, "
         f"{_mixed([spec.mixing for spec in specs])}."
     )
 
@@ -69,7 +70,8 @@ def _scores(rows: Sequence[Evidence]) -> str:
     if evaluation.window:
         how = f"chunks of {evaluation.window:g} s every {evaluation.hop:g} s, their mean a clip"
         silent = int(max(_silent(item) for item in rows))
-        over += f" (chunks that a silent source leaves without a score: up to {silent} a row)"
+        least = f"up to {silent} a row" if silent else "none"
+        over += f" (chunks that a silent source leaves without a score: {least})"
     return (
         f"Scores: BSS Eval {version}, {evaluation.taps} taps, {how}, of {whose}; means over "
         f"{over}, those with a G weighted by length{missing}."

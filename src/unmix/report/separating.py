@@ -14,7 +14,7 @@ from unmix import audio
 from unmix.errors import AudioError, SpecError, UnmixError, one_of
 from unmix.models.blocks import StreamingSeparator
 from unmix.models.separator import Separator
-from unmix.papers.evidence import MATERIAL, Evidence, setting
+from unmix.papers.evidence import MATERIAL, Evidence, setting, taught
 from unmix.papers.experiment import PAPERS, Row, experiments
 from unmix.report.drawings import variant as variant_of
 from unmix.report.player import slug
@@ -28,14 +28,31 @@ Root = str | os.PathLike | None
 FULL_SCALE = 0.999
 """Highest peak that is written."""
 
+TINY = 1e-30
+"""An energy that stands for none."""
+
+CANCELLING = 1.5
+"""dB by which the energy of all estimates together may exceed the mixture's without a word: that
+of sources which have nothing to do with each other is about the same."""
+
 
 @dataclass(frozen=True)
 class Separation:
-    """What separating a file gave: the files of the estimates, and how they came about."""
+    """What separating a file gave: the files of the estimates, and how they came about.
+
+    Attributes:
+        paths: of the estimates.
+        network: which separator it was.
+        gain: by which all estimates were scaled.
+        excess: energy of all estimates together over the mixture's, in dB.
+        together: whether the channels were heard together.
+    """
 
     paths: tuple[Path, ...]
     network: str
     gain: float
+    excess: float
+    together: bool
 
     def lines(self) -> list[str]:
         """Return it as text."""
@@ -46,8 +63,19 @@ class Separation:
         return [
             f"separated by {self.network}",
             *([scaled] if self.gain < 1.0 else []),
+            *([self._cancelling()] if self.excess > CANCELLING else []),
             *(f"wrote {path}" for path in self.paths),
         ]
+
+    def _cancelling(self) -> str:
+        why = (
+            ". So it is where the channels are the same but for rounding: make them the same, "
+            "or choose System IIIb"
+        )
+        return (
+            f"note: the estimates together have {self.excess:.1f} dB more energy than the mixture; "
+            f"in part they cancel each other{why if self.together else ''}"
+        )
 
 
 def row_name(row: Row) -> str:
@@ -149,6 +177,8 @@ def separate_file(
         estimates = _together(separator, mixture, variant)
     else:
         estimates = _estimates(separator, mixture, spec.mixing.sources, variant)
+    energy = sum(float(np.vdot(each, each)) for each in estimates.values())
+    excess = 10 * math.log10(max(energy, TINY) / max(float(np.vdot(mixture, mixture)), TINY))
     peak = max(float(max(estimate.max(), -estimate.min())) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
@@ -157,7 +187,7 @@ def separate_file(
         estimate *= np.float32(gain)
         audio.write(path, estimate, spec.stft.rate)
         paths.append(path)
-    return Separation(tuple(paths), _described(system, run), gain)
+    return Separation(tuple(paths), _described(system, run), gain, excess, together > 1)
 
 
 def _together(separator: Separator, mixture: np.ndarray, variant: str) -> dict[str, np.ndarray]:
@@ -205,7 +235,8 @@ def _described(system: str, run: Run) -> str:
     """Return which separator a run is: its name, what it learnt from, its rate and its key."""
     spec, made = run.spec(), run.provenance()
     material = f"{spec.dataset} ({MATERIAL[made['fidelity']]})"
-    learnt = f"trained on {made['clips']['train']} clips of {material}"
+    count = taught(run)
+    learnt = f"trained on {count} clip{'s' * (count != 1)} of {material}"
     return (
         f"{system}, {learnt if run.weights.exists() else 'which learns nothing'}, "
         f"{spec.stft.rate} Hz, run {run.key[:12]}"
