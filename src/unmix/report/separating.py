@@ -70,11 +70,11 @@ class Separation:
     def _cancelling(self) -> str:
         why = (
             ". So it is where the channels are the same but for rounding: make them the same, "
-            "or choose System IIIb"
+            "or choose a system that minds it less (of nugraha: System IIIb)"
         )
         return (
-            f"note: the estimates together have {self.excess:.1f} dB more energy than the mixture; "
-            f"in part they cancel each other{why if self.together else ''}"
+            f"note: the estimates together have {self.excess:.1f} dB more energy than the mixture: "
+            f"they are too loud, or in part cancel each other{why if self.together else ''}"
         )
 
 
