@@ -114,6 +114,7 @@ def broken(tmp_path):
     (tmp_path / "truncated.wav").write_bytes(good.read_bytes()[:-4000])
     sound(tmp_path / "silent.wav", silent=[0])
     soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), 8000, subtype="FLOAT")
+    soundfile.write(tmp_path / "faint.wav", np.full(800, 1e-6), 8000, subtype="FLOAT")
     soundfile.write(tmp_path / "short.wav", np.zeros((0, 1)), 8000)
     return tmp_path
 
@@ -126,6 +127,7 @@ BROKEN = {
     "truncated.wav": "truncated, .* frames found where the header promises 10400",
     "silent.wav": "silent throughout",
     "nan.wav": "800 of 800 samples are NaN",
+    "faint.wav": "a peak of 1e-06, less than a step of the 16-bit files",
     "short.wav": "holds no samples",
     "folder": "folder: is a folder. Expected: a sound file",
 }

@@ -28,6 +28,9 @@ Root = str | os.PathLike | None
 FULL_SCALE = 0.999
 """Highest peak that is written."""
 
+STEP = 2.0**-15
+"""A step of the 16-bit files that are written."""
+
 TINY = 1e-30
 """An energy that stands for none."""
 
@@ -162,6 +165,13 @@ def separate_file(
         raise AudioError(
             f"{file}: {sound.shape[1]} samples at {rate} Hz, none at {spec.stft.rate} Hz",
             expected="a longer recording",
+        )
+    loudest = float(max(mixture.max(), -mixture.min()))
+    if loudest < STEP:
+        raise AudioError(
+            f"{file}: a peak of {loudest:.1g}, less than a step of the 16-bit files that are made",
+            expected="a recording that is louder",
+            do="raise its level, e.g. to a peak of 0.5",
         )
     together = spec.mixing.channels
     if len(mixture) != together > 1:
