@@ -34,7 +34,6 @@ def data_list(data_root: DataRoot = None) -> None:
         OPTIONS,
         STAND_INS,
         existing_root,
-        making,
     )
 
     root = existing_root(data_root)
@@ -47,7 +46,7 @@ def data_list(data_root: DataRoot = None) -> None:
         elif name not in OPTIONS or name in MADE:
             module = import_module(where)
             here = _standing(name, root)
-            how = making(name, root) if name in MADE else getattr(module, "ON_REQUEST", "")
+            how = _making(name, root) if name in MADE else getattr(module, "ON_REQUEST", "")
             how = how or command("data", "fetch", name, data_root=root or "data")
             beside = getattr(module, "BESIDE", "")
             table.add_row(name, here, f"{how}, and {beside}" if beside else how)
@@ -171,9 +170,16 @@ def _rendered(name: str, out: Path | None) -> None:
     typer.echo(f"{name}: {len(clips)} clips rendered" + (f" and written to {out}" if out else ""))
 
 
+def _making(name: str, root: Path | None) -> str:
+    """Return the command that makes a dataset of another's recordings."""
+    from unmix.datasets.catalogue import MADE
+
+    return command("data", "make", name, **{"from": MADE[name]}, data_root=root or "data")
+
+
 def _made(name: str, source: str, data_root: Path | None, out: Path | None) -> None:
     from unmix.datasets import dsd100_like
-    from unmix.datasets.catalogue import MADE, existing_root, making
+    from unmix.datasets.catalogue import MADE, existing_root
 
     if source != MADE[name]:
         raise DatasetError(
@@ -181,7 +187,7 @@ def _made(name: str, source: str, data_root: Path | None, out: Path | None) -> N
             if source
             else f"{name} is made of another dataset's recordings, and --from names none",
             expected=f"--from {MADE[name]}",
-            do=f"run `{making(name, data_root)}`",
+            do=f"run `{_making(name, data_root)}`",
         )
     root = existing_root(_root(data_root))
     assert root is not None

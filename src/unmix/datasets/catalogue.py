@@ -109,11 +109,6 @@ def whole(name: str, root: str | os.PathLike | None = None) -> bool:
         return False
 
 
-def making(name: str, root: str | os.PathLike | None) -> str:
-    """Return the command that makes a dataset of `MADE` of another's recordings."""
-    return command("data", "make", name, **{"from": MADE[name]}, data_root=root or "data")
-
-
 def open_dataset(
     name: str,
     root: str | os.PathLike | None = None,

@@ -108,13 +108,10 @@ def stand_in_line(
     return f"note: this profile's runs are on the embedded stand-in ({why})"
 
 
-def taught(run: Run) -> int | None:
-    """Return how many clips a run's separator could learn from; None where it is not known."""
-    clips = run.provenance().get("clips", {})
-    if "train" not in clips:
-        return None
-    within = run.settings()["separator"]["kind"] in VALIDATED_WITHIN
-    return int(clips["train"]) + (int(clips.get("valid", 0)) if within else 0)
+def taught(settings: Mapping[str, Any], clips: Mapping[str, int]) -> int:
+    """Return how many clips a run's separator could learn from, of the clips of each part."""
+    within = settings["separator"]["kind"] in VALIDATED_WITHIN
+    return clips["train"] + (clips["valid"] if within else 0)
 
 
 def seeds_of(found: Experiment, chosen: Setting, seeds: int) -> int:

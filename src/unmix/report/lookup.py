@@ -160,12 +160,16 @@ def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
     It is `notes.notes` in short, from files alone: specs would bring torch along.
     """
     for kind in fidelities(rows):
-        runs = [run for item in rows if item.fidelity == kind for run in item.runs]
-        settings = [run.settings() for run in runs]
+        # Rows share runs, each of which is read once.
+        runs = {run.key: run for item in rows if item.fidelity == kind for run in item.runs}
+        settings = [run.settings() for run in runs.values()]
         material = sorted({f"{each['dataset']}, split {each['split']}" for each in settings})
-        tested = [run.provenance()["clips"].get("test") for run in runs]
-        clips = {"training": [taught(run) for run in runs], "test": tested}
-        numbers = {words: [each for each in of if each is not None] for words, of in clips.items()}
+        clips = [run.provenance()["clips"] for run in runs.values()]
+        both = zip(settings, clips, strict=True)
+        numbers = {
+            "training": [taught(*each) for each in both if "train" in each[1]],
+            "test": [each["test"] for each in clips if "test" in each],
+        }
         counts = [f"{between(of)} {words}" for words, of in numbers.items() if of]
         trained = [each["training"] for each in settings if each.get("training")]
         passes = between(each["epochs"] for each in trained)

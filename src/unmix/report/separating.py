@@ -31,12 +31,9 @@ FULL_SCALE = 0.999
 STEP = 2.0**-15
 """A step of the 16-bit files that are written."""
 
-TINY = 1e-30
-"""An energy that stands for none."""
-
-CANCELLING = 1.5
-"""dB by which the energy of all estimates together may exceed the mixture's without a word: that
-of sources which have nothing to do with each other is about the same."""
+CANCELLING = 10.0**0.15
+"""By so much (1.5 dB) the energy of all estimates together may exceed the mixture's without a word:
+that of sources which have nothing to do with each other is about the same."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Separation:
         paths: of the estimates.
         network: which separator it was.
         gain: by which all estimates were scaled.
-        excess: energy of all estimates together over the mixture's, in dB.
+        excess: energy of all estimates together over the mixture's.
         together: whether the channels were heard together.
     """
 
@@ -76,8 +73,9 @@ class Separation:
             "or choose a system that minds it less (of nugraha: System IIIb)"
         )
         return (
-            f"note: the estimates together have {self.excess:.1f} dB more energy than the mixture: "
-            f"they are too loud, or in part cancel each other{why if self.together else ''}"
+            f"note: the estimates together have {10 * math.log10(self.excess):.1f} dB more energy "
+            "than the mixture: they are too loud, or in part cancel each other"
+            f"{why if self.together else ''}"
         )
 
 
@@ -188,7 +186,7 @@ def separate_file(
     else:
         estimates = _estimates(separator, mixture, spec.mixing.sources, variant)
     energy = sum(float(np.vdot(each, each)) for each in estimates.values())
-    excess = 10 * math.log10(max(energy, TINY) / max(float(np.vdot(mixture, mixture)), TINY))
+    excess = energy / float(np.vdot(mixture, mixture))
     peak = max(float(max(estimate.max(), -estimate.min())) for estimate in estimates.values())
     gain = FULL_SCALE / peak if peak > 1.0 else 1.0
     paths = []
@@ -245,7 +243,7 @@ def _described(system: str, run: Run) -> str:
     """Return which separator a run is: its name, what it learnt from, its rate and its key."""
     spec, made = run.spec(), run.provenance()
     material = f"{spec.dataset} ({MATERIAL[made['fidelity']]})"
-    count = taught(run)
+    count = taught(run.settings(), made["clips"])
     learnt = f"trained on {count} clip{'s' * (count != 1)} of {material}"
     return (
         f"{system}, {learnt if run.weights.exists() else 'which learns nothing'}, "
