@@ -49,6 +49,9 @@ MATERIAL = {
 }
 """What a fidelity means, in words. It is about the material alone, not about the training."""
 
+FIXED = ("oracle", "mixture")
+"""Kinds of separators that learn nothing, and are the same with any seed."""
+
 VALIDATED_WITHIN = ("multichannel",)
 """Kinds of separators that learn from the validation part too: a piece of each clip validates."""
 

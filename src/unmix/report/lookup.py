@@ -21,6 +21,7 @@ from unmix.datasets.catalogue import MODULES, available, existing_root, whole
 from unmix.datasets.catalogue import data_root as root_of
 from unmix.errors import SpecError, command, one_of
 from unmix.papers.evidence import (
+    FIXED,
     MATERIAL,
     Evidence,
     Wanted,
@@ -167,7 +168,11 @@ def conditions(rows: Sequence[Evidence]) -> Iterator[str]:
         clips = [run.provenance()["clips"] for run in runs.values()]
         both = zip(settings, clips, strict=True)
         numbers = {
-            "training": [taught(*each) for each in both if "train" in each[1]],
+            "training": [
+                taught(*each)
+                for each in both
+                if "train" in each[1] and each[0]["separator"]["kind"] not in FIXED
+            ],
             "test": [each["test"] for each in clips if "test" in each],
         }
         counts = [f"{between(of)} {words}" for words, of in numbers.items() if of]

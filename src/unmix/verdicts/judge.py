@@ -11,7 +11,7 @@ import numpy as np
 
 from unmix.errors import command
 from unmix.metrics.means import COLUMNS, weighed
-from unmix.papers.evidence import RANK, Evidence, in_full
+from unmix.papers.evidence import FIXED, RANK, Evidence, in_full
 from unmix.papers.experiment import PAPERS
 from unmix.papers.experiment import paper as paper_of
 from unmix.papers.published import SCHOOLING
@@ -20,9 +20,6 @@ from unmix.verdicts.claims import Claim, TestSongs, margin, songs_of
 from unmix.verdicts.panel import Noise, Panel, noise, panel
 from unmix.verdicts.rules import Comparison, Place, claimed
 from unmix.verdicts.statistics import Result
-
-FIXED = ("oracle", "mixture")
-"""Kinds of separators that are the same with any seed."""
 
 NAMED = 3
 """So many rows that were not run are named; the others are counted."""
